@@ -1,0 +1,270 @@
+"""Where the values of the options come from: files, environment, command line; and every mistake in them at once.
+
+Order, the later wins: defaults, /etc/bluezoned/bluezoned.toml, bluezoned.toml.d/*.toml (lexical), environment
+BLUEZONED_<SECTION>_<OPTION>, command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bluezoned import config
+from bluezoned.config import Config
+from bluezoned.errors import ConfigError
+
+ENVIRONMENT = "BLUEZONED_"
+"""Prefix of the variables that set options. A variable that names no section is someone else's and ignored."""
+
+MOST_BYTES = 1 << 20
+"""Of one file. A settings file is 10 KB; a megabyte is a mistaken path."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing to mend: where it stands, which option, what is wrong and what is allowed."""
+
+    source: str
+    """A file's path, the name of an environment variable, or `command line`."""
+    line: int | None
+    """In the file, from 1; None outside files."""
+    option: str
+    """`section.option`; empty where the whole file is meant."""
+    problem: str
+
+    def __str__(self) -> str:
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return ": ".join(part for part in (place, self.option, self.problem) if part)
+
+
+class ConfigErrors(ConfigError):  # noqa: N818 - several of them
+    """Every mistake found, in the order of sources."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(mistakes)
+
+
+def installed_files(main: Path) -> tuple[Path, ...]:
+    """`main` and the drop-ins of `main.d/`, as far as they exist, in the order of reading."""
+    drop_ins = sorted(main.with_name(main.name + ".d").glob("*.toml"))
+    return tuple(path for path in (main, *drop_ins) if path.is_file())
+
+
+def load(paths: Sequence[Path], environ: Mapping[str, str], overrides: Mapping[str, str]) -> Config:
+    """The settings in force. `overrides` maps `section.option` to text, as on the command line.
+
+    Raises ConfigErrors with every mistake; a path that cannot be read is one.
+    """
+    reading = _Reading()
+    for path in paths:
+        _read_file(path, reading)
+    for name, text in sorted(environ.items()):
+        if (target := _variable(name)) is not None:
+            _take_text(*target, text, name, reading)
+    for target_text, text in overrides.items():
+        section, _, option = target_text.partition(".")
+        _take_text(section, option, text, "command line", reading)
+    sections = {
+        name: msgspec.convert(reading.values.get(name, {}), kind, strict=True) for name, kind in config.SECTIONS.items()
+    }
+    origins = {f"{s}.{o}": str(place) for (s, o), place in reading.places.items()}
+    loaded = msgspec.convert({**sections, "origins": origins}, Config)
+    mistakes = reading.mistakes + list(_contradictions(loaded, reading))
+    if mistakes:
+        raise ConfigErrors(mistakes)
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    source: str
+    line: int | None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far; values are only kept when they are allowed, so that each mistake stands alone."""
+
+    values: dict[str, dict[str, object]] = field(default_factory=dict)
+    places: dict[tuple[str, str], _Place] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def refuse(self, place: _Place, option: str, problem: str) -> None:
+        self.mistakes.append(Mistake(place.source, place.line, option, problem))
+
+
+def _read_file(path: Path, reading: _Reading) -> None:
+    whole = _Place(str(path), None)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode()
+    except OSError as error:
+        reading.refuse(whole, "", f"cannot be read: {error.strerror}")
+        return
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        reading.refuse(_Place(str(path), line), "", "is not UTF-8 text")
+        return
+    if len(content) > MOST_BYTES:
+        reading.refuse(whole, "", f"is larger than {MOST_BYTES} bytes: not a settings file")
+        return
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reading.refuse(_Place(str(path), _error_line(error, text)), "", f"is not TOML: {error}")
+        return
+    lines = key_lines(text)
+    for section, table in document.items():
+        place = _Place(str(path), lines.get((section,)))
+        if section not in config.SECTIONS:
+            reading.refuse(place, section, f"no such section; {_nearest(section, config.SECTIONS)}")
+        elif not isinstance(table, dict):
+            reading.refuse(place, section, f"is a section: write [{section}] and its options below")
+        else:
+            for option, value in table.items():
+                _take(section, option, value, _Place(str(path), lines.get((section, option))), reading)
+
+
+def _take(section: str, option: str, value: object, place: _Place, reading: _Reading) -> None:
+    """Keep one value of known section, or note why not."""
+    name = f"{section}.{option}"
+    known = config.options(section)
+    if option not in known:
+        reading.refuse(place, name, f"no such option; {_nearest(option, known)}")
+        return
+    try:
+        reading.values.setdefault(section, {})[option] = msgspec.convert(value, known[option], strict=True)
+        reading.places[section, option] = place
+    except msgspec.ValidationError:
+        said = repr(value) if isinstance(value, str | int | float) and len(repr(value)) <= 60 else "this value"
+        reading.refuse(place, name, f"{said} is not allowed; allowed: {config.allowed(section, option)}")
+
+
+def _take_text(section: str, option: str, text: str, source: str, reading: _Reading) -> None:
+    """A value given as text: an option of text takes it as it is, any other reads it as a TOML value."""
+    place = _Place(source, None)
+    if section not in config.SECTIONS:
+        reading.refuse(place, section, f"no such section; {_nearest(section, config.SECTIONS)}")
+        return
+    is_text = isinstance(config.defaults(section).get(option, ""), str)
+    _take(section, option, text if is_text else _toml_value(text), place, reading)
+
+
+def _toml_value(text: str) -> object:
+    """The one value that `text` says in TOML; `text` itself when it says none, for the complaint to show."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return document["value"] if len(document) == 1 else text
+
+
+def _variable(name: str) -> tuple[str, str] | None:
+    """Section and option of an environment variable, whether or not the option exists."""
+    section, _, option = name.removeprefix(ENVIRONMENT).lower().partition("_")
+    if not name.startswith(ENVIRONMENT) or section not in config.SECTIONS:
+        return None
+    return section, option
+
+
+def _contradictions(loaded: Config, reading: _Reading) -> Iterator[Mistake]:
+    """Values that are allowed alone but not together."""
+
+    def mistake(section: str, option: str, problem: str) -> Mistake:
+        place = reading.places.get((section, option), _Place("defaults", None))
+        return Mistake(place.source, place.line, f"{section}.{option}", problem)
+
+    if loaded.beacon.protocol not in loaded.beacon.listen:
+        yield mistake("beacon", "listen", f'must name "{loaded.beacon.protocol}", the protocol on the air')
+    if len(set(loaded.beacon.listen)) < len(loaded.beacon.listen):
+        yield mistake("beacon", "listen", "names a protocol twice")
+    first, second, third = loaded.exposure.bucket_thresholds_db
+    if not first < second < third:
+        yield mistake("exposure", "bucket_thresholds_db", "must ascend")
+    authority = loaded.authority
+    if bool(authority.url) != bool(authority.public_key):
+        missing = "public_key" if authority.url else "url"
+        given = "url" if authority.url else "public_key"
+        yield mistake("authority", given, f"needs authority.{missing} too")
+    if (problem := url_problem(authority.url)) is not None:
+        yield mistake("authority", "url", problem)
+    if authority.stale_after_s <= authority.poll_s:
+        yield mistake("authority", "stale_after_s", "must be longer than authority.poll_s")
+
+
+def url_problem(url: str) -> str | None:
+    """Why `url` must not be asked, or None. Plain http stays on this machine."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.username is not None or parts.password is not None:
+        return "must not carry a name or password"
+    if parts.scheme == "http" and host not in LOOPBACK:
+        return "must be https: plain http is for this machine alone"
+    return None
+
+
+def key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line (from 1) on which each key of a valid TOML text is set, by path.
+
+    The TOML parser itself finds the ends: lines are added until they parse alone, so that no key is seen inside a
+    text of several lines.
+    """
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    statement, start = "", 1
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if not statement:
+            start = number
+        statement += line
+        try:
+            parsed = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue
+        if statement.lstrip().startswith("["):
+            table = max(_paths(parsed), key=len)
+            found.setdefault(table, start)
+        else:
+            for path in _paths(parsed):
+                found.setdefault(table + path, start)
+        statement = ""
+    return found
+
+
+def _paths(value: object) -> Iterator[tuple[str, ...]]:
+    """Every path into nested tables, the inner ones too."""
+    inner = value[0] if isinstance(value, list) and value else value
+    if isinstance(inner, dict):
+        for key, below in inner.items():
+            yield (key,)
+            for path in _paths(below):
+                yield (key, *path)
+
+
+def _error_line(error: tomllib.TOMLDecodeError, text: str) -> int:
+    """Before Python 3.14 the parser tells the line in its text alone."""
+    told = re.search(r"at line (\d+)", str(error))
+    return int(told[1]) if told else len(text.splitlines())
+
+
+def _nearest(wrong: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
