@@ -1,0 +1,137 @@
+"""Encounters: one rolling id from its first sighting to silence, summed up by the minute.
+
+Holds the value, its packed minutes and the log of open ones. Never keeps a packet.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bluezoned.opaque import Opaque
+from bluezoned.protocols.protocol import Payload
+from bluezoned.tracing.proximity import MINUTE, Minute
+from bluezoned.tracing.sighting import Sighting
+
+LONGEST = 240 * MINUTE
+"""ms. A rolling id is on the air for 10 to 15 min; one that stays for hours is a stranger's fault or a replay, and
+is cut so that a minute's offset fits one byte."""
+
+MOST_OPEN = 20_000
+"""Open encounters held in memory (about 1 KB each). Five thousand rotating strangers in 20 minutes stay below; a
+flood beyond it is counted and dropped rather than killing the beacon. Halved, a stadium is lost; doubled, 512 MB
+boards are at risk."""
+
+_MINUTE = struct.Struct("<BBhb")
+
+
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """One rolling id, heard from `start` to `end`."""
+
+    protocol: str
+    payload: Payload
+    start: int
+    """ms UTC of the first sighting."""
+    end: int
+    """ms UTC of the last."""
+    minutes: tuple[Minute, ...]
+
+
+def pack_minutes(minutes: Sequence[Minute]) -> bytes:
+    """5 bytes a minute: offset from the first (minutes), packets (up to 255), mean (1/100 dB), strongest (dBm)."""
+    first = minutes[0].at
+    return b"".join(
+        _MINUTE.pack((m.at - first) // MINUTE, min(m.packets, 255), round(m.mean * 100), m.strongest) for m in minutes
+    )
+
+
+def unpack_minutes(packed: bytes, start: int) -> tuple[Minute, ...]:
+    """The minutes of an encounter that began at `start` (ms). struct.error when the bytes are no whole number."""
+    first = start - start % MINUTE
+    return tuple(
+        Minute(first + offset * MINUTE, packets, mean / 100, strongest)
+        for offset, packets, mean, strongest in _MINUTE.iter_unpack(packed)
+    )
+
+
+class _Open:
+    """An encounter under way: running sums of each minute."""
+
+    __slots__ = ("changed", "end", "payload", "protocol", "start", "sums")
+
+    def __init__(self, sighting: Sighting) -> None:
+        self.protocol = sighting.protocol
+        self.payload = sighting.payload
+        self.start = self.end = sighting.at
+        self.sums: dict[int, list[int]] = {}
+        self.changed = True
+
+    def add(self, sighting: Sighting) -> None:
+        minute = sighting.at - sighting.at % MINUTE
+        sums = self.sums.get(minute)
+        if sums is None:
+            self.sums[minute] = [1, sighting.rssi, sighting.rssi]
+        else:
+            sums[0] += 1
+            sums[1] += sighting.rssi
+            sums[2] = max(sums[2], sighting.rssi)
+        self.end = max(self.end, sighting.at)
+        if self.payload.metadata is None and sighting.payload.metadata is not None:
+            self.payload = replace(self.payload, metadata=sighting.payload.metadata)
+        self.changed = True
+
+    def freeze(self) -> Encounter:
+        minutes = tuple(
+            Minute(at, packets, total / packets, strongest)
+            for at, (packets, total, strongest) in sorted(self.sums.items())
+        )
+        return Encounter(self.protocol, self.payload, self.start, self.end, minutes)
+
+
+class EncounterLog:
+    """The encounters that are under way.
+
+    Feed it with `hear`; store what `changed`, then `settle`. The order of different ids is irrelevant; of one id, sightings
+    must not lie before its first.
+    """
+
+    def __init__(self, silence: int) -> None:
+        self._silence = silence
+        self._open: dict[tuple[str, Opaque], _Open] = {}
+        self._ended: list[_Open] = []
+        self.dropped = 0
+        """Sightings of new ids not taken up because MOST_OPEN were open."""
+
+    def hear(self, sighting: Sighting) -> None:
+        key = (sighting.protocol, sighting.payload.rolling_id)
+        encounter = self._open.get(key)
+        if encounter is not None and self._belongs(encounter, sighting.at):
+            encounter.add(sighting)
+            return
+        if encounter is None and len(self._open) >= MOST_OPEN:
+            self.dropped += 1
+            return
+        if encounter is not None:
+            self._ended.append(encounter)
+        self._open[key] = opened = _Open(sighting)
+        opened.add(sighting)
+
+    def _belongs(self, encounter: _Open, at: int) -> bool:
+        return encounter.start <= at <= encounter.end + self._silence and at < encounter.start + LONGEST
+
+    def changed(self) -> list[Encounter]:
+        """Encounters with news since the last `settle`."""
+        return [e.freeze() for e in (*self._ended, *self._open.values()) if e.changed]
+
+    def settle(self, at: int) -> None:
+        """What `changed` gave is safe in the store: close what has been silent for longer than the limit."""
+        self._ended.clear()
+        for encounter in self._open.values():
+            encounter.changed = False
+        self._open = {k: e for k, e in self._open.items() if e.end + self._silence >= at}
+
+    def nearby(self, at: int, within: int) -> list[Encounter]:
+        """The encounters heard in the last `within` ms."""
+        return [e.freeze() for e in self._open.values() if e.end > at - within]
