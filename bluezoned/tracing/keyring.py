@@ -1,0 +1,56 @@
+"""Our own daily keys: made when needed, kept for the retention, cut and renewed at a publication."""
+
+from __future__ import annotations
+
+from bluezoned.protocols.protocol import DAY, DailyKey, Random, TracingProtocol
+from bluezoned.tracing.store import Store
+
+
+class Keyring:
+    """The keys of the one protocol that this device advertises."""
+
+    def __init__(self, store: Store, protocol: TracingProtocol, random: Random) -> None:
+        self._store = store
+        self._protocol = protocol
+        self._random = random
+        self._keys = store.own_keys(protocol.name)
+
+    def key(self, at: int) -> DailyKey:
+        """The key in use at `at` (ms); made and stored first if none is. StoreError when it cannot be stored: an
+        identifier whose key is lost could never be published, so it must not go on the air."""
+        for key in reversed(self._keys):
+            if key.start <= at < key.end:
+                return key
+        earlier = [key for key in self._keys if key.end <= at]
+        newest = earlier[-1] if earlier else None
+        unbroken = newest if newest is not None and not self._is_broken(newest) else None
+        day = at - at % DAY
+        start = day if newest is None else max(day, newest.end)
+        key = self._protocol.daily_key(start, day + DAY, unbroken, self._random)
+        with self._store.transaction():
+            self._store.put_own_key(self._protocol.name, key)
+        self._keys.append(key)
+        self._keys.sort(key=lambda k: k.start)
+        return key
+
+    def _is_broken(self, key: DailyKey) -> bool:
+        return self._store.is_published(self._protocol.name, key)
+
+    def cut(self, at: int) -> int:
+        """The end of the rotation on the air at `at`: where keys published now must stop being used."""
+        return at - at % self._protocol.rotation + self._protocol.rotation
+
+    def publishable(self, at: int, since: int) -> list[DailyKey]:
+        """The keys in use since `since` (ms), the present one included."""
+        self.key(at)
+        return [k for k in self._keys if k.end > since and k.start <= at]
+
+    def bind(self, upload: int, at: int) -> None:
+        """The keys go out with `upload`: the present one is used to the end of its rotation, then a fresh one, and
+        no chain leads from the published ones to it."""
+        self._store.bind_own_keys(self._protocol.name, upload, self.cut(at))
+        self._keys = self._store.own_keys(self._protocol.name)
+
+    def forget(self) -> None:
+        """Follow the store after a prune."""
+        self._keys = self._store.own_keys(self._protocol.name)
