@@ -1,0 +1,223 @@
+"""What the sync process brought and what it must send: files on disk, each complete or absent.
+
+    inbox/     index · batch-<sequence>-<name>.zip · receipt-<tag>     written by sync, removed by the daemon
+    outbox/    upload-<tag>                                            written by the daemon, removed by sync
+    memory/    state                                                   sync's own
+
+Each directory has one writer. A reader trusts nothing: sizes are bounded and only plain files are opened. Knows
+nothing of what the files mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from bluezoned.errors import StoreError
+
+MEBIBYTE = 1 << 20
+
+INDEX = "index"
+"""Name of the index in the inbox."""
+
+_NAMES = re.compile(
+    r"index|state"
+    r"|batch-(?P<sequence>[0-9]{1,20})-[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.zip"
+    r"|(receipt|upload)-[0-9a-f]{2,64}"
+)
+
+_LIMITS = {
+    "index": 4 * MEBIBYTE,
+    "state": 4 * MEBIBYTE,
+    # A GAEN key takes about 60 bytes: 400,000 keys, twice the largest national day ever published.
+    "batch": 24 * MEBIBYTE,
+    # Uploads and receipts have one size each, some kilobytes; the wire checks it.
+    "receipt": MEBIBYTE // 16,
+    "upload": MEBIBYTE // 16,
+}
+"""Bytes of one file, by the first word of its name."""
+
+CAPACITY = 128 * MEBIBYTE
+"""Bytes of one box. Sync waits when the daemon does not keep up, instead of filling the card: five of the largest
+batches, and fourteen days of a small country."""
+
+_UNFINISHED = ".tmp"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def batch_name(sequence: int, name: str) -> str:
+    """Name in the inbox of the authority's batch `name`. StoreError when it cannot be a file's name."""
+    return _checked(f"batch-{sequence}-{name.removesuffix('.zip')}.zip")
+
+
+def upload_name(tag: bytes) -> str:
+    """Name in the outbox of an upload; `tag` is 1 to 32 bytes that tell nothing, such as a digest of the sealed
+    message."""
+    return _checked(f"upload-{tag.hex()}")
+
+
+def receipt_name(upload: str) -> str:
+    """Name in the inbox of the answer to the outbox's `upload`."""
+    return _checked(upload.replace("upload-", "receipt-", 1))
+
+
+def sequence_of(name: str) -> int:
+    """The sequence in a batch's name; 0 for other files."""
+    found = _NAMES.fullmatch(name)
+    return int(found["sequence"] or 0) if found else 0
+
+
+def limit(name: str) -> int:
+    """Most bytes of the file `name`."""
+    return _LIMITS[_checked(name).partition("-")[0]]
+
+
+def _checked(name: str) -> str:
+    if not _NAMES.fullmatch(name):
+        raise StoreError(f"spool: {name[:40]!r} is no name of a spool file")
+    return name
+
+
+class Box:
+    """One directory of the spool. Files appear whole or not at all, also after a power cut."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def names(self, kind: str = "") -> list[str]:
+        """Files whose name begins with `kind`, batches by sequence, oldest first. Anything else lying there is not
+        ours and passed over."""
+        with _told("read", self.directory.name):
+            found = [name for name in os.listdir(self.directory) if name.startswith(kind) and _NAMES.fullmatch(name)]
+        return sorted(found, key=lambda name: (sequence_of(name), name))
+
+    def read(self, name: str) -> bytes | None:
+        """The content, or None when there is no such file. StoreError when it is no plain file or too large."""
+        most = limit(name)
+        try:
+            # Neither a link nor a pipe may stand here for a file: the other process is not trusted.
+            descriptor = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"spool: cannot open a file in {self.directory.name}: {error.strerror}") from error
+        with _told("read", self.directory.name), open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+                raise StoreError(f"spool: a file in {self.directory.name} is no plain file of at most {most} bytes")
+            return file.read(most + 1)[:most]
+
+    def write(self, name: str, content: bytes) -> None:
+        """Store `content` under `name`, replacing what was there. StoreError when too large or the disk is full."""
+        with self.writing(name) as file:
+            file.write(content)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[BoundedFile]:
+        """A file to fill; it takes its name when the block ends well and vanishes when it does not."""
+        most = min(limit(name), self._room())
+        unfinished = self.directory / f"{name}.{os.getpid()}{_UNFINISHED}"
+        with _told("write", self.directory.name):
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            yield BoundedFile(descriptor, most)
+            with _told("write", self.directory.name):
+                os.fsync(descriptor)
+                os.rename(unfinished, self.directory / name)
+                self._sync()
+        finally:
+            os.close(descriptor)
+            unfinished.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Forget a file; nothing happens when it is gone already."""
+        with _told("remove", self.directory.name):
+            (self.directory / _checked(name)).unlink(missing_ok=True)
+            self._sync()
+
+    def clean(self) -> None:
+        """Remove what a crashed writer left. For the box's one writer, at its start."""
+        with _told("clean", self.directory.name):
+            for path in self.directory.glob(f"*{_UNFINISHED}"):
+                path.unlink(missing_ok=True)
+
+    def _room(self) -> int:
+        with _told("read", self.directory.name), os.scandir(self.directory) as entries:
+            return CAPACITY - sum(_size(entry) for entry in entries)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class BoundedFile:
+    """An open file that takes at most so many bytes."""
+
+    def __init__(self, descriptor: int, most: int) -> None:
+        self._descriptor = descriptor
+        self._left = most
+
+    def write(self, chunk: bytes) -> None:
+        """StoreError when the file would pass its limit, or the disk is full."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise StoreError("spool: a file would pass its limit of size, or the spool is full")
+        view = memoryview(chunk)
+        with _told("write", "a box"):
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+
+class Spool:
+    """The three boxes below one directory, made where they are missing (0700, files 0600)."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        with _told("make", str(directory)):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("inbox", "outbox", "memory"):
+                (directory / name).mkdir(mode=0o700, exist_ok=True)
+        self.inbox = Box(directory / "inbox")
+        self.outbox = Box(directory / "outbox")
+        self.memory = Box(directory / "memory")
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Held by the one sync process that may write the inbox. StoreError when another holds it. The lock dies with
+        its process."""
+        with _told("lock", "memory"):
+            descriptor = os.open(self._directory / "memory" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError("spool: another bluezoned-sync is at work") from error
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def _told(verb: str, place: str) -> Iterator[None]:
+    """Errors of the operating system in the words of the spool. No file name: it stands for an upload."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full: free some space" if error.errno in _FULL else error.strerror
+        raise StoreError(f"spool: cannot {verb} in {place}: {reason}") from error
