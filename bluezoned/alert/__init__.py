@@ -1,0 +1,1 @@
+"""How people are told: one indication at a time, on whatever the box has."""

@@ -1,0 +1,44 @@
+"""What the box can say to people, and the port that says it. Knows no light and no log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+
+class Indication(Enum):
+    """One state to show, with its sentence. In order of precedence, the weightiest first.
+
+    Our own health comes before trouble with the box, because a person acts on it. Trouble comes before nearness,
+    because a box that cannot hear must never look well.
+    """
+
+    OWN_CASE = "You are a confirmed case: stay apart and follow your health authority."
+    F1 = "You were near a confirmed case: stay apart and ask your health authority."
+    F2 = "You were near someone who met a case: be careful and watch for news."
+    CLOCK_UNKNOWN = "The time is not known, so nothing is sent or compared: check the network."
+    STORAGE_FAULT = "Encounters cannot be kept: check the storage."
+    CANNOT_HEAR = "Others cannot be heard: check Bluetooth."
+    CANNOT_ADVERTISE = "Others cannot hear this box: check Bluetooth."
+    KEYS_STALE = "News of cases is old, so silence is no all-clear: check the network."
+    SOMEONE_NEAR = "Someone is near."
+    ALL_WELL = "All is well."
+
+    @property
+    def sentence(self) -> str:
+        """English, one sentence, for people."""
+        return self.value
+
+
+def weightiest(indications: Iterable[Indication]) -> Indication:
+    """The one to show where several hold; ALL_WELL where none does."""
+    holding = set(indications)
+    return next((indication for indication in Indication if indication in holding), Indication.ALL_WELL)
+
+
+class Indicator(Protocol):
+    """Shows one indication until the next. Showing the same again changes nothing."""
+
+    def show(self, indication: Indication) -> None:
+        """Must not block: it is called from the event loop."""
