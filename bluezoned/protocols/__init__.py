@@ -1,0 +1,1 @@
+"""What is on the air: bytes in, bytes out. No clock, no store, no radio."""
