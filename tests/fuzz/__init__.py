@@ -1,0 +1,1 @@
+"""Long runs of random and mutated bytes. Short ones are part of the tests."""
