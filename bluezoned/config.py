@@ -36,8 +36,9 @@ class Beacon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     published app, which derives every later day from one key."""
     profile: Literal["wearable", "kiosk"] = "wearable"
     """How power is spent: a kiosk has mains and listens always, a wearable listens in windows."""
-    instance: Annotated[str, Meta(pattern="^[a-z0-9_]*\\Z", max_length=32)] = ""
-    """Suffix of the bus name, for several daemons on one machine. A bus name element allows no more."""
+    instance: Annotated[str, Meta(pattern="^([a-z_][a-z0-9_]*)?\\Z", max_length=32)] = ""
+    """Suffix of the bus name, for several daemons on one machine. An element of a bus name allows no
+    more."""
     state_dir: Annotated[str, Meta(pattern="^/[^\\n]*\\Z")] = "/var/lib/bluezoned"
     """Keys and encounters; readable by the daemon alone."""
     spool_dir: Annotated[str, Meta(pattern="^/[^\\n]*\\Z")] = "/var/spool/bluezoned"
@@ -175,7 +176,7 @@ def defaults(section: str) -> dict[str, object]:
 
 
 _SHAPES = {
-    "beacon.instance": "lower case letters, digits and _, 32 at most",
+    "beacon.instance": "lower case letters, digits and _, not beginning with a digit, 32 at most",
     "beacon.state_dir": "an absolute path",
     "beacon.spool_dir": "an absolute path",
     "radio.adapter": '"auto", "hci0" or an address such as "B8:27:EB:00:00:00"',
