@@ -260,5 +260,3 @@ async def offered(bus: str, instance: str, daemon: ControlledDaemon) -> AsyncIte
             yield Offer(interface, connection)
         finally:
             interface.close()
-            if connection.connected:
-                connection.unexport(names.PATH, interface)
