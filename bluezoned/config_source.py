@@ -215,6 +215,8 @@ def url_problem(url: str) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not a URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return "is no address of a web server"
     if parts.username is not None or parts.password is not None:
         return "must not carry a name or password"
     if parts.scheme == "http" and host not in LOOPBACK:

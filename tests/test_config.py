@@ -168,6 +168,8 @@ def test_other_mistakes_name_their_source(tmp_path: Path) -> None:
         ("https://authority.example/bluezone", True),
         ("http://127.0.0.1:8080", True),
         ("http://[::1]:8080/", True),
+        ("ftp://127.0.0.1", False),
+        ("https:///v1", False),
         ("http://localhost.example", False),
         ("http://authority.example", False),
         ("https://name:word@authority.example", False),
