@@ -94,7 +94,8 @@ class Box:
         """Files whose name begins with `kind`, batches by sequence, oldest first. Anything else lying there is not
         ours and passed over."""
         with _told("read", self.directory.name):
-            found = [name for name in os.listdir(self.directory) if name.startswith(kind) and _NAMES.fullmatch(name)]
+            present = [path.name for path in self.directory.iterdir()]
+            found = [name for name in present if name.startswith(kind) and _NAMES.fullmatch(name)]
         return sorted(found, key=lambda name: (sequence_of(name), name))
 
     def read(self, name: str) -> bytes | None:
