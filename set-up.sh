@@ -1,0 +1,37 @@
+#!/bin/sh
+# Sets up a virtual environment with the project and all it needs to run and to be tested, on Debian 12 or later,
+# Raspberry Pi OS or their like. Says first what it will install with apt, and installs nothing that is there.
+set -eu
+
+venv=$1
+
+# systemd-python is compiled (no wheels exist), the tests and the demo talk over a private D-Bus.
+packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl"
+
+missing=
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    echo "Installing with apt:$missing"
+    $as_root apt-get update -q
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -q -y --no-install-recommends $missing
+fi
+
+python=
+for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    if "$candidate" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "bluezoned needs Python 3.11 or later (Debian 12, Raspberry Pi OS bookworm or newer)." >&2
+    exit 1
+fi
+
+echo "Setting up $venv with $("$python" --version); this takes a minute or two."
+"$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,dev]'
