@@ -286,10 +286,11 @@ async def test_a_bus_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     gc.collect()
 
 
-async def test_a_bus_that_does_not_greet_is_told_as_such(tmp_path: Path) -> None:
+@pytest.mark.parametrize("greeting", [b"", b"REJ", b"REJECTED\r\n", b"\xff\xff\r\n"])
+async def test_a_bus_that_does_not_greet_is_told_as_such(greeting: bytes, tmp_path: Path) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
-        writer.write(b"REJECTED\r\n")
+        writer.write(greeting)
         writer.close()
 
     server = await asyncio.start_unix_server(hang_up, tmp_path / "bus")
