@@ -1,0 +1,1 @@
+"""The radio's room: advertisements out, receptions in. Radio addresses live and die here."""

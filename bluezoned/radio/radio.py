@@ -1,0 +1,40 @@
+"""The port to a Bluetooth LE radio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from bluezoned.advertisement import Advertisement, Reception
+
+
+@dataclass(frozen=True, slots=True)
+class RadioHealth:
+    """Whether the radio does what it is asked to, as far as it knows."""
+
+    hearing: bool
+    advertising: bool
+    problem: str
+    """A sentence for people, empty when all is well."""
+
+
+class Radio(Protocol):
+    """One radio. Entering it makes ready, leaving it leaves the air silent; it may be entered again."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def advertise(self, advertisement: Advertisement) -> None:
+        """Replace what is on the air and draw a new address, in one step: no packet mixes old and new. RadioError when
+        the radio does not let us; what is on the air then is unknown."""
+
+    def __aiter__(self) -> AsyncIterator[Reception]:
+        """Receptions as they come, without end. A gap says nothing: it may be the radio's."""
+
+    def health(self) -> RadioHealth:
+        """Costs nothing; asked often."""
