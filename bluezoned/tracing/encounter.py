@@ -93,8 +93,8 @@ class _Open:
 class EncounterLog:
     """The encounters that are under way.
 
-    Feed it with `hear`; store what `changed`, then `settle`. The order of different ids is irrelevant; of one id, sightings
-    must not lie before its first.
+    Feed it with `hear`; store what `changed`, then `settle`. The order of different ids is irrelevant; of one id,
+    sightings must not lie before its first.
     """
 
     def __init__(self, silence: int) -> None:

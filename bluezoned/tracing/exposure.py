@@ -135,8 +135,12 @@ def look_up(bands: Sequence[Band], number: float) -> float | None:
 
 
 def by_nearness(scan: ScanInstance) -> float:
-    """Bluezone's weight of a minute: the probability that it was spent within 2 m."""
-    return scan.near
+    """Bluezone's weight of a minute: whole where it was more likely than not within 2 m, else nothing.
+
+    Not the probability itself: what a level says wrongly of one minute (a wall, a pocket) it says of the next too, so
+    the probabilities of an hour at 3 m do not add up to minutes that anybody spent near.
+    """
+    return 1.0 if scan.near >= 0.5 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +171,7 @@ class Transmission:
         return dict(self.factors).get(self.level(window), 0.0)
 
 
-def weights(
-    report_types: Mapping[ReportType, float], infectiousnesses: Mapping[Infectiousness, float]
-) -> Transmission:
+def weights(report_types: Mapping[ReportType, float], infectiousnesses: Mapping[Infectiousness, float]) -> Transmission:
     """GAEN v2's form of the same: the product of a weight for the report type and one for the infectiousness."""
     return Transmission(
         tuple((report, 10 * report) for report in report_types),
@@ -214,7 +216,7 @@ class DayRisk:
     day: int
     level: RiskLevel
     minutes: float
-    """Weighed minutes; with Bluezone's rule, the minutes expected to have been within 2 m."""
+    """Weighed minutes; with Bluezone's rule, those that were more likely than not within 2 m."""
     low_encounters: int
     high_encounters: int
     """Distinct windows at least, by level: windows alike in transmission risk and confidence may be one encounter."""

@@ -1,0 +1,352 @@
+"""The corridor: what one box does with what it hears, what it is told and what its carrier consents to.
+
+Every act takes the instant `at` (ms UTC) and is stored before it has an effect. Speaks to no radio, network or log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bluezoned import key_export, key_index, upload
+from bluezoned.advertisement import Advertisement, Reception
+from bluezoned.errors import AuthorityError
+from bluezoned.opaque import Opaque
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, Tier, TracingProtocol
+from bluezoned.tracing.encounter import EncounterLog
+from bluezoned.tracing.exposure import (
+    DayRisk,
+    ExposureWindow,
+    RiskLevel,
+    RiskModel,
+    assess,
+    cut_windows,
+    infectiousness,
+    merge,
+    scan_instances,
+)
+from bluezoned.tracing.keyring import Keyring
+from bluezoned.tracing.matching import Matcher
+from bluezoned.tracing.proximity import MINUTE, Ranging, minutes_near
+from bluezoned.tracing.sighting import sight
+from bluezoned.tracing.store import MatchedKey, Store, StoredUpload
+
+NEARBY = 2 * MINUTE
+"""ms that a peer counts as present after its last packet. At one minute, a scan's gap makes the light flicker; at
+four, somebody who left still seems to stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator chose, in the heart's units."""
+
+    advertised: TracingProtocol
+    heard: Mapping[str, TracingProtocol]
+    """By name; holds `advertised` too."""
+    authority_key: ec.EllipticCurvePublicKey | None
+    """Pinned; None until the box is provisioned: then it listens and tells, but believes no list."""
+    tx_power: int
+    """dBm, calibrated, sealed into the metadata."""
+    ranging: Ranging
+    model: RiskModel = field(default_factory=RiskModel)
+    silence: int = 5 * MINUTE
+    """ms after which an encounter is over. At two, each gap of a duty-cycled scan starts a new one; at ten, rows stay
+    open well past the 15 min for which an identifier lives."""
+    retention: int = 14 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What the carrier should know."""
+
+    tier: Tier | None
+    """F0: this box's own case is confirmed; F1: met an F0; F2: met an F1; None: nothing known."""
+    newest_day: int | None
+    """The newest UTC day (since 1970) of an exposure that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayEncounters:
+    """One UTC day in figures that identify nobody."""
+
+    day: int
+    rolling_ids: int
+    minutes: int
+    minutes_near: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch changed."""
+
+    sequence: int
+    keys: int
+    matched: int
+    revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One UTC day's risk and the tier of the keys behind it."""
+
+    tier: Tier
+    """F1 or F2: what it makes of the carrier."""
+    risk: DayRisk
+
+
+class Device:
+    """One box, from an advertisement heard to an alert."""
+
+    def __init__(self, settings: Settings, store: Store, random: Random) -> None:
+        self._settings = settings
+        self._store = store
+        self._random = random
+        self._keyring = Keyring(store, settings.advertised, random)
+        self._log = EncounterLog(settings.silence)
+        self._pruned_day = -1
+        self._index = self._remembered_index()
+        self._exposures = self._assess()
+
+    # the air
+
+    def advertisement(self, at: int) -> Advertisement:
+        """What to put on the air until `next_rotation(at)`."""
+        return self._settings.advertised.advertisement(self._keyring.key(at), at, self._settings.tx_power)
+
+    def next_rotation(self, at: int) -> int:
+        """ms of the next change of identifier: a rotation boundary, as every key's window ends on one."""
+        return self._keyring.cut(at)
+
+    def hear(self, reception: Reception) -> bool:
+        """Take in one reception. True when it was a rolling id of an enabled protocol."""
+        sighting = sight(reception, self._settings.heard.values())
+        if sighting is None:
+            return False
+        self._log.hear(sighting)
+        return True
+
+    def nearby(self, at: int) -> int:
+        """How many rolling ids are present and probably within 2 m."""
+        peers = self._log.nearby(at, NEARBY)
+        ranging = self._settings.ranging
+        return sum(max(minutes_near(peer.minutes[-2:], None, ranging).values()) >= 0.5 for peer in peers)
+
+    @property
+    def dropped(self) -> int:
+        """Sightings not taken up because too many encounters were open."""
+        return self._log.dropped
+
+    def tick(self, at: int) -> None:
+        """Store what changed, in one transaction; once a day, forget what is past retention. StoreError leaves all
+        as it was, to be tried again at the next tick."""
+        changed = self._log.changed()
+        day = at // DAY
+        if changed or day != self._pruned_day:
+            with self._store.transaction():
+                self._store.put_encounters(changed)
+                if day != self._pruned_day:
+                    self._store.prune(at - self._settings.retention)
+        self._log.settle(at)
+        if day != self._pruned_day:
+            self._pruned_day = day
+            self._keyring.forget()
+            self._exposures = self._assess()
+
+    @property
+    def protocol_name(self) -> str:
+        """Of the protocol on the air."""
+        return self._settings.advertised.name
+
+    def pause(self) -> None:
+        """The carrier wants to be neither heard nor hearing; remembered over a restart."""
+        with self._store.transaction():
+            self._store.put_fact("paused", 1)
+
+    def resume(self) -> None:
+        """The carrier is back."""
+        with self._store.transaction():
+            self._store.put_fact("paused", 0)
+
+    def is_paused(self) -> bool:
+        """Whether `pause` was the last word."""
+        fact = self._store.fact("paused")
+        return fact is not None and fact[0] == 1
+
+    # the authority's word
+
+    def apply_index(self, data: bytes) -> None:
+        """Take in a signed index. AuthorityError for a bad signature and for one older than the newest seen: a mirror
+        that turns back time is not believed."""
+        index = key_index.read(data, self._pinned_key())
+        if self._index is not None and (index.sequence, index.issued) < (self._index.sequence, self._index.issued):
+            raise AuthorityError("the index is older than one seen before: the server or a mirror is turned back")
+        with self._store.transaction():
+            self._store.put_fact("index", index.issued, data)
+            self._index = index
+            self._note_complete()
+
+    def apply_export(self, data: bytes, at: int) -> Applied | None:
+        """Check a batch's signature, match its keys and take back the revoked ones, in one transaction. None when
+        this very batch was applied before. AuthorityError changes nothing."""
+        export = key_export.read(data, self._pinned_key())
+        if export.sequence is None:
+            raise AuthorityError("the batch has no sequence number: it is not one of this authority's own")
+        digest = hashlib.sha256(data).digest()
+        if self._store.batch_digest(export.sequence) == digest:
+            return None
+        key_export.check_sequence(export, self.newest_batch())
+        own = self._store.own_secrets()
+        changed = self._log.changed()
+        with self._store.transaction():
+            self._store.put_encounters(changed)
+            matched = self._match([k for k in export.keys if k.secret not in own], export.protocol, export.end)
+            revoked = sum(self._store.revoke(key) for key in export.revoked)
+            self._store.revoke_uploads_of(k.secret for k in export.revoked)
+            self._store.put_batch(export.sequence, digest, export.end, at)
+            self._store.put_fact("newest batch", export.sequence)
+            self._note_complete()
+        self._log.settle(at)
+        self._exposures = self._assess()
+        return Applied(export.sequence, len(export.keys), matched, revoked)
+
+    def _match(self, keys: list[DiagnosisKey], protocol_name: str, published: int) -> int:
+        protocol = self._settings.heard.get(protocol_name)
+        if protocol is None or not keys:
+            return 0
+        matcher = Matcher(protocol, self._store.sighted(protocol_name), published)
+        matched = 0
+        for match in matcher.match(keys):
+            self._store.put_match(match.key, published, match.encounters)
+            matched += 1
+        return matched
+
+    def keys_issued(self) -> int | None:
+        """When the authority issued the newest index all of whose batches are applied (ms); None before the first."""
+        fact = self._store.fact("complete index")
+        return None if fact is None else fact[0]
+
+    def newest_batch(self) -> int:
+        """Sequence number of the newest batch applied; 0 before the first."""
+        fact = self._store.fact("newest batch")
+        return 0 if fact is None else fact[0]
+
+    def _note_complete(self) -> None:
+        if self._index is not None and self._index.sequence <= self.newest_batch():
+            self._store.put_fact("complete index", self._index.issued)
+
+    def _pinned_key(self) -> ec.EllipticCurvePublicKey:
+        if self._settings.authority_key is None:
+            raise AuthorityError("no authority is pinned: set authority.public_key in bluezoned.toml")
+        return self._settings.authority_key
+
+    def _remembered_index(self) -> key_index.KeyIndex | None:
+        fact = self._store.fact("index")
+        if fact is None or fact[1] is None or self._settings.authority_key is None:
+            return None
+        try:
+            return key_index.read(fact[1], self._settings.authority_key)
+        except AuthorityError:
+            return None  # signed by an authority that is pinned no more: its word counts for nothing
+
+    # the carrier's word
+
+    def consent(self, code: str, at: int) -> None:
+        """The carrier agrees to publish the keys of the retention period under the authority's one-time code.
+
+        The sealed message is stored with the binding of the keys, then waits in `pending_uploads`. AuthorityError
+        when no list of the authority has been seen yet (its sealing key is in it); ProtocolError when the code has
+        no possible form.
+        """
+        if self._index is None:
+            raise AuthorityError("nothing has been received from the authority yet, so there is no key to seal with: "
+                                 "let the box fetch the list once, then consent again")  # fmt: skip
+        protocol = self._settings.advertised
+        until = self._keyring.cut(at)
+        keys = tuple(protocol.publish(k, until) for k in self._keyring.publishable(at, at - self._settings.retention))
+        nonce = Opaque(self._random(16))
+        message = upload.Upload(upload.normalise_code(code), keys, nonce)
+        sealed = upload.seal(message, self._index.sealing_key)
+        with self._store.transaction():
+            row = self._store.put_upload(nonce, sealed, at)
+            self._keyring.bind(row, at)
+
+    def pending_uploads(self) -> dict[bytes, bytes]:
+        """Sealed messages that wait for a receipt, by a tag of 8 bytes that tells nothing."""
+        return {_tag(u): u.sealed for u in self._store.uploads() if u.sealed is not None}
+
+    def apply_receipt(self, data: bytes) -> StoredUpload | None:
+        """Close the upload that a signed receipt answers; None when it answers none that is pending."""
+        receipt = upload.read_receipt(data, self._pinned_key())
+        pending = {u.nonce: u for u in self._store.uploads() if u.state == "pending"}
+        found = pending.get(Opaque(receipt.nonce))
+        if found is None:
+            return None
+        state = "accepted" if receipt.accepted else "refused"
+        with self._store.transaction():
+            self._store.close_upload(found.id, state, receipt.problem, receipt.tier)
+        return next(u for u in self._store.uploads() if u.id == found.id)
+
+    def last_upload(self) -> StoredUpload | None:
+        uploads = self._store.uploads()
+        return uploads[-1] if uploads else None
+
+    # what it all means
+
+    def alert(self) -> Alert:
+        """The nearest tier: own case before F1 before F2."""
+        accepted = [u.tier for u in self._store.uploads() if u.state == "accepted" and u.tier is not None]
+        high = [e for e in self._exposures if e.risk.level is RiskLevel.HIGH]
+        tiers = [e.tier for e in high] + [tier for tier in accepted if tier is Tier.F0]
+        return Alert(min(tiers, default=None), max((e.risk.day for e in high), default=None))
+
+    def exposures(self) -> list[Exposure]:
+        """Days with any risk, newest first, F1 before F2."""
+        return self._exposures
+
+    def encounters(self, at: int) -> list[DayEncounters]:
+        """Each UTC day of the retention, newest first, days without encounters left out."""
+        days: dict[int, list[tuple[int, int]]] = {}
+        for encounter in self._store.encounters(at - self._settings.retention, at + DAY):
+            near = minutes_near(encounter.minutes, None, self._settings.ranging)
+            minutes_near_it = sum(p >= 0.5 for p in near.values())
+            days.setdefault(encounter.start // DAY, []).append((len(encounter.minutes), minutes_near_it))
+        return [
+            DayEncounters(day, len(rows), sum(m for m, _ in rows), sum(n for _, n in rows))
+            for day, rows in sorted(days.items(), reverse=True)
+        ]
+
+    def _assess(self) -> list[Exposure]:
+        """F1 from the windows near F0 keys; F2 from those near F0 and F1 keys together, so that half a dose of each
+        is not nothing."""
+        windows = [w for matched in self._store.matches() for w in self._windows(matched)]
+        confirmed = [w for w in windows if w.tier is Tier.F0]
+        first = [Exposure(Tier.F1, risk) for risk in assess(confirmed, self._settings.model)]
+        sure = {e.risk.day for e in first if e.risk.level is RiskLevel.HIGH}
+        second = [
+            Exposure(Tier.F2, risk)
+            for risk in assess((w for w in windows if w.tier <= Tier.F1), self._settings.model)
+            if risk.day not in sure
+        ]
+        known = {(e.risk.day, e.risk.minutes) for e in first}
+        return first + [e for e in second if (e.risk.day, e.risk.minutes) not in known]
+
+    def _windows(self, matched: MatchedKey) -> list[ExposureWindow]:
+        protocol = self._settings.heard.get(matched.key.protocol)
+        if protocol is None:
+            return []
+        minutes = merge(m for e in matched.encounters for m in e.minutes if m.at < matched.published)
+        powers = (protocol.tx_power(matched.key, e.payload) for e in matched.encounters)
+        tx_power = next((p for p in powers if p is not None), None)
+        scans = scan_instances(minutes, tx_power, self._settings.ranging)
+        key = matched.key
+        return [
+            ExposureWindow(day, key.tier, key.report_type, infectiousness(key.days_since_onset), members)
+            for day, members in cut_windows(scans, self._settings.model.longest_window)
+        ]
+
+
+def _tag(stored: StoredUpload) -> bytes:
+    return hashlib.sha256(b"upload tag" + stored.nonce).digest()[:8]
