@@ -51,9 +51,6 @@ class ControlledDaemon(Protocol):
     def consent(self, code: str) -> None:
         """The carrier agrees to publish under the authority's code."""
 
-    def acknowledge(self) -> None:
-        """The carrier has seen the alert."""
-
     def pause(self) -> None:
         """Neither send nor hear until `resume`."""
 
@@ -133,11 +130,6 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def Consent(self, code: "s"):
         self._do("Consent", lambda: self._daemon.consent(code))
-
-    @method()
-    @no_type_check
-    def Acknowledge(self):
-        self._do("Acknowledge", self._daemon.acknowledge)
 
     @method()
     @no_type_check

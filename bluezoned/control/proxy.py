@@ -66,9 +66,6 @@ class DaemonProxy:
     async def consent(self, code: str) -> None:
         await self._call(names.INTERFACE, "Consent", "s", [code])
 
-    async def acknowledge(self) -> None:
-        await self._call(names.INTERFACE, "Acknowledge")
-
     async def pause(self) -> None:
         await self._call(names.INTERFACE, "Pause")
 

@@ -82,9 +82,6 @@ class Box:
     def consent(self, code: str) -> None:
         self._act(f"consent {code}")
 
-    def acknowledge(self) -> None:
-        self._act("acknowledge")
-
     def pause(self) -> None:
         self.shown = replace(self.shown, paused=True)
         self._act("pause")
@@ -129,13 +126,12 @@ async def test_days_cross_in_totals(bus: str, box: Box) -> None:
 async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:
     async with both(bus, box) as (_, daemon):
         await daemon.consent("12345678")
-        await daemon.acknowledge()
         await daemon.pause()
         assert (await daemon.status()).paused
         await daemon.resume()
         assert not (await daemon.status()).paused
 
-    assert box.verbs == ["consent 12345678", "acknowledge", "pause", "resume"]
+    assert box.verbs == ["consent 12345678", "pause", "resume"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +153,7 @@ async def test_named_errors_cross_with_their_words(error: Exception, name: Error
     assert (caught.value.name, str(caught.value)) == (name, str(error))
 
 
-@pytest.mark.parametrize("member", ["GetEncounters", "GetExposures", "Acknowledge", "Pause", "Resume"])
+@pytest.mark.parametrize("member", ["GetEncounters", "GetExposures", "Pause", "Resume"])
 async def test_an_unexpected_error_tells_nothing(
     member: str, bus: str, box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:
