@@ -129,6 +129,11 @@ def peek(data: bytes) -> KeyIndex:
     return _parse(_split(data)[1])
 
 
+def is_batch_name(name: str) -> bool:
+    """Whether `name` can be a batch's file name; it never is a path."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _split(data: bytes) -> tuple[bytes, bytes]:
     if len(data) > LARGEST:
         raise KeyIndexError(Reason.TOO_LARGE)

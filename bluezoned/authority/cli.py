@@ -1,0 +1,249 @@
+"""bluezone-authority: founds, serves and staffs an authority from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from bluezoned import __version__, service
+from bluezoned.authority import server, settings
+from bluezoned.authority.settings import House
+from bluezoned.authority.verification import Kind
+from bluezoned.clock import Clock, SystemClock
+from bluezoned.errors import BluezonedError, ConfigError
+from bluezoned.protocols.protocol import Tier
+from bluezoned.radio import desk
+
+log = logging.getLogger(__name__)
+
+Command = Callable[..., None]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bluezone-authority")
+def main() -> None:
+    """A health authority: opens cases, issues codes, publishes signed keys.
+
+    Exit status: 0 done, 1 refused, 2 wrong usage, 78 the settings are wrong.
+    """
+
+
+def _data(command: Command) -> Command:
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        envvar="BLUEZONE_AUTHORITY_DATA",
+        help="The authority's directory.",
+    )(command)
+
+
+def _desk(command: Command) -> Command:
+    return click.option(
+        "--desk", "desk_socket", type=click.Path(path_type=Path), help="Take the time from a simulated desk."
+    )(command)
+
+
+def _json(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Answer with JSON.")(command)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Our errors as sentences with an exit status."""
+    try:
+        yield
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(os.EX_CONFIG)
+    except BluezonedError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _opened(data: Path) -> Iterator[House]:
+    with _told():
+        house = settings.open_house(data)
+        try:
+            yield house
+        finally:
+            house.close()
+
+
+def _now(desk_socket: Path | None) -> int:
+    return SystemClock().now() if desk_socket is None else desk.now(desk_socket)
+
+
+def _answer(as_json: bool, facts: dict[str, Any]) -> None:
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, fact in facts.items():
+        click.echo(f"{name}: {fact}")
+
+
+@main.command()
+@_data
+@click.option("--name", default="authority", show_default=True, help="Its name, as signatures carry it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
+    """Make a new authority: keys, settings and database, and a fragment of settings for its boxes."""
+    if not yes:
+        click.confirm(f"Make a new authority in {data}?", abort=True)
+    with _told():
+        settings.found(data, name)
+    _answer(as_json, {"data": str(data), "settings for boxes": str(data / "device.toml")})
+
+
+@main.command()
+@_data
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@_desk
+def serve(data: Path, host: str, port: int, desk_socket: Path | None) -> None:
+    """Serve boxes and publish on schedule, until stopped. Put a proxy with TLS in front for the world."""
+    service.to_where_it_is_read("bluezone-authority", "info", os.environ)
+    with _opened(data) as house:
+        asyncio.run(_serve(house, host, port, desk_socket))
+
+
+async def _serve(house: House, host: str, port: int, desk_socket: Path | None) -> None:
+    async with AsyncExitStack() as stack:
+        clock: Clock = SystemClock()
+        if desk_socket is not None:
+            clock = await stack.enter_async_context(desk.join_clock(desk_socket))
+        config = uvicorn.Config(
+            server.application(house, clock),
+            host=host,
+            port=port,
+            # No access log: it would keep who asked when.
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=10,
+            server_header=False,
+        )
+        service.notify_ready(f"serving {host}:{port}")
+        log.info("serving http://%s:%d", host, port)
+        await uvicorn.Server(config).serve()
+
+
+@main.group("case")
+def case_group() -> None:
+    """Cases: who may publish, and at which tier."""
+
+
+@case_group.command("create")
+@_data
+@click.option("--tier", type=click.Choice(["F0", "F1"]), required=True, help="F0 confirmed, F1 met an F0.")
+@click.option("--source", help="For an F1: the case that it met.")
+@click.option("--onset", help="First day of symptoms, YYYY-MM-DD.")
+@_desk
+@_json
+def create_case(
+    data: Path, tier: str, source: str | None, onset: str | None, desk_socket: Path | None, as_json: bool
+) -> None:
+    """Open a case and print its number. It holds nothing that names a person."""
+    with _opened(data) as house:
+        opened = house.authority.open_case(Tier[tier], _now(desk_socket), source, _day(onset))
+        _answer(as_json, {"case": opened.id, "tier": opened.tier.name})
+
+
+@main.group("code")
+def code_group() -> None:
+    """One-time codes."""
+
+
+@code_group.command("issue")
+@click.argument("case")
+@_data
+@click.option("--long", "is_long", is_flag=True, help="16 characters for 24 hours instead of 8 digits for 15 minutes.")
+@_desk
+@_json
+def issue_code(case: str, data: Path, is_long: bool, desk_socket: Path | None, as_json: bool) -> None:
+    """Issue a code for CASE and print it, this once."""
+    with _opened(data) as house:
+        issued = house.authority.issue_code(case, Kind.LONG if is_long else Kind.SHORT, _now(desk_socket))
+        _answer(as_json, {"code": issued.code, "expires": _instant(issued.expires)})
+
+
+@main.command()
+@_data
+@_desk
+@_json
+def publish(data: Path, desk_socket: Path | None, as_json: bool) -> None:
+    """Publish now what is due, without waiting for the schedule."""
+    with _opened(data) as house:
+        published = house.publisher.publish(_now(desk_socket))
+        _answer(as_json, {"batches": published.batches, "keys": published.keys, "revoked": published.revoked})
+
+
+@main.command()
+@click.argument("case")
+@_data
+@_desk
+@_json
+def revoke(case: str, data: Path, desk_socket: Path | None, as_json: bool) -> None:
+    """Take back CASE and every case that came of it; the next publication turns the alerts off."""
+    with _opened(data) as house:
+        _answer(as_json, {"revoked": house.authority.revoke(case, _now(desk_socket))})
+
+
+@main.command("list")
+@_data
+@_desk
+@_json
+def list_cases(data: Path, desk_socket: Path | None, as_json: bool) -> None:
+    """Every case with the state of its codes, newest first."""
+    with _opened(data) as house:
+        at = _now(desk_socket)
+        rows = [
+            {
+                "case": found.id,
+                "tier": found.tier.name,
+                "source": found.source,
+                "opened": _instant(found.opened),
+                "revoked": None if found.revoked is None else _instant(found.revoked),
+                "codes": [
+                    "used" if code.used is not None else "expired" if at >= code.expires else "issued" for code in codes
+                ],
+            }
+            for found, codes in house.authority.cases()
+        ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = Table("case", "tier", "source", "opened (UTC)", "revoked", "codes", box=None, pad_edge=False)
+    for row in rows:
+        codes = row["codes"]
+        assert isinstance(codes, list)
+        table.add_row(*(str(row[name] or "-") for name in ("case", "tier", "source", "opened", "revoked")),
+                      ", ".join(codes) or "-")  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+def _day(onset: str | None) -> int | None:
+    if onset is None:
+        return None
+    try:
+        return (date.fromisoformat(onset) - date(1970, 1, 1)).days
+    except ValueError:
+        raise click.BadParameter("write YYYY-MM-DD", param_hint="--onset") from None
+
+
+def _instant(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
