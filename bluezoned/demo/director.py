@@ -1,0 +1,192 @@
+"""Sets the stage, plays the story step by step and compares what the lights show with what they must.
+
+With `kills`, pulls the plug of a random program at random moments and starts it again: the end must be the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bluezoned.control.report import StatusReport
+from bluezoned.demo import scene, story
+from bluezoned.demo.cast import Authority, Beacon, Bus, DemoError, Player, Stage, free_port
+from bluezoned.demo.story import Advance, Consent, Expect, OpenCase, Revoke, Say, Step, SyncAll
+from bluezoned.errors import BluezonedError
+from bluezoned.radio.desk import Desk
+from bluezoned.radio.ether import Ether
+
+TRIES = 5
+"""Visits to an authority whose plug was pulled; one is enough when nobody pulls."""
+
+LATEST_KILL_S = 0.4
+"""Seconds after the start of a step until which a plug is pulled: a sync takes about that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One act as it must end and as it did."""
+
+    act: str
+    expected: dict[str, str]
+    observed: dict[str, str]
+
+    @property
+    def is_right(self) -> bool:
+        return self.expected == self.observed
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the audience can see at one moment."""
+
+    now: int
+    status: dict[str, StatusReport] = field(default_factory=dict)
+    minutes_near: dict[str, int] = field(default_factory=dict)
+
+
+Audience = Callable[[Scene, str], None]
+"""Called with the present scene and a line to say, empty for none."""
+
+
+class Director:
+    """Plays the story once."""
+
+    def __init__(self, protocol: str, directory: Path, audience: Audience, kills: int, seed: int) -> None:
+        self._protocol = protocol
+        self._directory = directory
+        self._audience = audience
+        self._random = random.Random(seed)
+        self._kills = sorted(self._random.choices(range(len(story.STEPS)), k=kills))
+        self._scene = Scene(story.START)
+        self._cases: dict[str, str] = {}
+        self.killed: list[str] = []
+        """Whose plug was pulled, in order."""
+
+    async def play(self) -> list[Outcome]:
+        """Every act's outcome. DemoError when a program fails for good."""
+        outcomes: list[Outcome] = []
+        async with self._set() as (self._stage, self._desk, self._authority, self._beacons):
+            for number, step in enumerate(story.STEPS):
+                plugs = [asyncio.create_task(self._pull_a_plug()) for _ in range(self._kills.count(number))]
+                outcome = await self._step(step)
+                for plug in plugs:
+                    await plug
+                if outcome is not None:
+                    outcomes.append(outcome)
+                await self._look()
+        return outcomes
+
+    @asynccontextmanager
+    async def _set(self) -> AsyncIterator[tuple[Stage, Desk, Authority, dict[str, Beacon]]]:
+        async with AsyncExitStack() as stack:
+            bus_environment = Stage(self._directory, self._directory / "desk", "", 0).environment
+            bus = Bus(self._directory, bus_environment)
+            stage = Stage(self._directory, self._directory / "desk", bus.address, free_port())
+            ether = Ether()
+            scene.furnish(ether)
+            desk = await stack.enter_async_context(Desk(ether, story.START, stage.desk))
+            authority = Authority(stage)
+            await authority.init()
+            key = (authority.data / "device.toml").read_text()
+            beacons = {name: Beacon(name, stage, self._settings(name, stage, key)) for name in story.NAMES}
+            for player in (bus, authority, *beacons.values()):
+                stack.push_async_callback(player.stop)
+                await player.start()
+            await authority.ready()
+            for beacon in beacons.values():
+                await beacon.ready()
+            yield stage, desk, authority, beacons
+
+    def _settings(self, name: str, stage: Stage, device_toml: str) -> str:
+        return scene.settings(name, self._protocol, stage.directory, stage.bus, stage.url, device_toml)
+
+    # the steps
+
+    async def _step(self, step: Step) -> Outcome | None:
+        match step:
+            case Say(text):
+                self._say(text)
+            case Advance(to):
+                await self._desk.advance(to)
+                self._scene.now = to
+            case SyncAll():
+                for beacon in self._beacons.values():
+                    await self._sync(beacon)
+            case OpenCase(box, tier, source):
+                await self._open_case(box, tier, source)
+            case Consent(box):
+                await self._consent(self._beacons[box])
+            case Revoke(box):
+                await self._authority.act("revoke", self._cases[box])
+            case Expect(act, lights):
+                return await self._compare(act, lights)
+        return None
+
+    async def _open_case(self, box: str, tier: str, source: str | None) -> None:
+        origin = () if source is None else ("--source", self._cases[source])
+        answer = await self._authority.act("case", "create", "--tier", tier, *origin)
+        self._cases[box] = str(answer["case"])
+
+    async def _consent(self, beacon: Beacon) -> None:
+        answer = await self._authority.act("code", "issue", self._cases[beacon.name])
+        await beacon.consent(answer["code"])
+        self._say(f"{beacon.name.upper()} agrees; the box seals its own keys and sync carries them out.")
+        await self._sync(beacon)
+
+    async def _sync(self, beacon: Beacon) -> None:
+        """One firing of the timer, repeated while plugs are pulled."""
+        for _ in range(TRIES):
+            process = await beacon.start_sync()
+            self._syncing = process
+            if await process.wait() == 0:
+                return
+            await self._authority.ready()
+        raise DemoError(f"box {beacon.name} could not reach the authority: see {self._authority.log}")
+
+    async def _compare(self, act: str, lights: dict[str, str]) -> Outcome:
+        observed = {}
+        for name, beacon in self._beacons.items():
+            light = (await beacon.status()).indication
+            observed[name] = light if light in (story.OWN_CASE, story.F1, story.F2) else story.DARK
+        outcome = Outcome(act, lights, observed)
+        self._say(f"{act}: " + ("as expected" if outcome.is_right else "NOT AS EXPECTED"))
+        return outcome
+
+    # the audience
+
+    async def _look(self) -> None:
+        for name, beacon in self._beacons.items():
+            beacon.check()
+            with suppress(BluezonedError):
+                self._scene.status[name] = await beacon.status()
+                self._scene.minutes_near[name] = await beacon.minutes_near()
+        self._audience(self._scene, "")
+
+    def _say(self, text: str) -> None:
+        self._audience(self._scene, text)
+
+    # the plugs
+
+    _syncing: asyncio.subprocess.Process | None = None
+
+    async def _pull_a_plug(self) -> None:
+        """Kill one program in the midst of the present step, and start it again."""
+        await asyncio.sleep(self._random.uniform(0, LATEST_KILL_S))
+        victims: list[Player | None] = [self._authority, *self._beacons.values(), None]
+        victim = self._random.choice(victims)
+        if victim is None:
+            self.killed.append("sync")
+            if self._syncing is not None and self._syncing.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._syncing.kill()
+            return
+        self.killed.append(victim.name)
+        await victim.kill()
+        await victim.start()
+        await (self._authority.ready() if victim is self._authority else self._beacons[victim.name].ready())
