@@ -6,7 +6,6 @@ With `kills`, pulls the plug of a random program at random moments and starts it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from bluezoned.control.report import StatusReport
 from bluezoned.demo import scene, story
-from bluezoned.demo.cast import Authority, Beacon, Bus, DemoError, Player, Stage, free_port
+from bluezoned.demo.cast import Authority, Beacon, Bus, DemoError, Stage, free_port
 from bluezoned.demo.story import Advance, Consent, Expect, OpenCase, Revoke, Say, Step, SyncAll
 from bluezoned.errors import BluezonedError
 from bluezoned.radio.desk import Desk
@@ -62,11 +61,17 @@ class Director:
         self._directory = directory
         self._audience = audience
         self._random = random.Random(seed)
-        self._kills = sorted(self._random.choices(range(len(story.STEPS)), k=kills))
+        self._kills = self._moments(kills)
         self._scene = Scene(story.START)
         self._cases: dict[str, str] = {}
         self.killed: list[str] = []
         """Whose plug was pulled, in order."""
+
+    def _moments(self, kills: int) -> list[int]:
+        """In which steps plugs are pulled: half of them where something travels, half anywhere."""
+        busy = [n for n, step in enumerate(story.STEPS) if isinstance(step, SyncAll | Consent | Revoke)]
+        anywhere = range(len(story.STEPS))
+        return [self._random.choice(busy if kill % 2 else anywhere) for kill in range(kills)]
 
     async def play(self) -> list[Outcome]:
         """Every act's outcome. DemoError when a program fails for good."""
@@ -80,6 +85,8 @@ class Director:
                 if outcome is not None:
                     outcomes.append(outcome)
                 await self._look()
+        if self.killed:
+            self._say(f"{len(self.killed)} plugs were pulled on the way: {', '.join(self.killed)}.")
         return outcomes
 
     @asynccontextmanager
@@ -178,15 +185,14 @@ class Director:
     async def _pull_a_plug(self) -> None:
         """Kill one program in the midst of the present step, and start it again."""
         await asyncio.sleep(self._random.uniform(0, LATEST_KILL_S))
-        victims: list[Player | None] = [self._authority, *self._beacons.values(), None]
-        victim = self._random.choice(victims)
-        if victim is None:
+        if self._syncing is not None and self._syncing.returncode is None and self._random.random() < 0.5:
             self.killed.append("sync")
-            if self._syncing is not None and self._syncing.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._syncing.kill()
+            with suppress(ProcessLookupError):
+                self._syncing.kill()
             return
+        victims: list[Authority | Beacon] = [self._authority, *self._beacons.values()]
+        victim = self._random.choice(victims)
         self.killed.append(victim.name)
         await victim.kill()
         await victim.start()
-        await (self._authority.ready() if victim is self._authority else self._beacons[victim.name].ready())
+        await victim.ready()

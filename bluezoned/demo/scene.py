@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from importlib import resources
 from pathlib import Path
 
@@ -28,10 +29,10 @@ def trace(name: str) -> Trace:
 
 def furnish(ether: Ether) -> None:
     """Open a path each way for every meeting of the story."""
-    near = [trace("near_open"), trace("near_jeans")]
+    near = itertools.cycle([trace("near_jeans"), trace("near_open")])
     far = trace("far_open")
     for meeting in story.MEETINGS:
-        path = near.pop(0) if meeting.near else far
+        path = next(near) if meeting.near else far
         ether.open_path(meeting.one, meeting.other, path, meeting.start, meeting.end)
         ether.open_path(meeting.other, meeting.one, path, meeting.start, meeting.end)
 
@@ -53,5 +54,8 @@ attenuation_1m_db = {-LEVEL_1M}
 
 [control]
 bus = "{bus}"
+
+[log]
+level = "debug"
 
 {fragment}"""

@@ -39,10 +39,12 @@ class Meeting:
     near: bool
 
 
+EARLY = (DAY_1 + 8 * HOUR + 30 * MINUTE, DAY_1 + 8 * HOUR + 38 * MINUTE)
 MORNING = (DAY_1 + 9 * HOUR, DAY_1 + 9 * HOUR + 20 * MINUTE)
 LATER = (DAY_1 + 10 * HOUR + 20 * MINUTE, DAY_1 + 10 * HOUR + 40 * MINUTE)
 
 MEETINGS = (
+    Meeting("a", "c", *EARLY, near=True),
     Meeting("a", "b", *MORNING, near=True),
     Meeting("b", "c", *LATER, near=True),
     Meeting("a", "d", *MORNING, near=False),
@@ -114,7 +116,10 @@ STEPS: tuple[Step, ...] = (
     Say("Monday morning. Four people put on their boxes; nobody is known to be ill."),
     Advance(START + 2 * MINUTE),
     SyncAll(),
-    *_through(START + 2 * MINUTE, MORNING[0], HOUR),
+    *_through(START + 2 * MINUTE, EARLY[0], HOUR),
+    Say("A and C stand together for eight minutes: near, and too short to count."),
+    *_through(*EARLY, MINUTE),
+    *_through(EARLY[1], MORNING[0], HOUR),
     Say("A and B sit together, within 1.5 m. D sits in the same room, 3 m and more away."),
     *_through(*MORNING, MINUTE),
     *_through(MORNING[1], LATER[0], 20 * MINUTE),
