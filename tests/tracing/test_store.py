@@ -57,9 +57,13 @@ def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
 
 
 def test_failed_transaction_changes_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.transaction():
-        store.put_encounters([encounter(1, 0)])
-        _ = 1 // 0
+    def fail_half_way() -> None:
+        with store.transaction():
+            store.put_encounters([encounter(1, 0)])
+            raise EOFError
+
+    with pytest.raises(EOFError):
+        fail_half_way()
 
     assert store.encounters(0, DAY) == []
 

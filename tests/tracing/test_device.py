@@ -1,0 +1,390 @@
+"""The corridor from reception to alert, with real protocols, signatures and SQLite, time pushed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bluezoned import key_export, key_index, upload
+from bluezoned.advertisement import Reception
+from bluezoned.errors import AuthorityError, ProtocolError
+from bluezoned.key_export import KeyExport, KeyExportError, Reason
+from bluezoned.key_index import KeyIndex
+from bluezoned.opaque import Opaque
+from bluezoned.protocols import registry
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
+from bluezoned.tracing.device import Device, Settings
+from bluezoned.tracing.proximity import MINUTE, Ranging
+from bluezoned.tracing.store import Store
+from bluezoned.upload import Receipt
+
+MONDAY = 20_759 * DAY
+HOUR = 60 * MINUTE
+NINE = MONDAY + 9 * HOUR
+TUESDAY_NOON = MONDAY + DAY + 12 * HOUR
+NEAR, FAR = -60, -80
+RANGING = Ranging(attenuation_1m=67.0)
+SIGNING_KEY = ec.generate_private_key(ec.SECP256R1())
+STRANGERS_KEY = ec.generate_private_key(ec.SECP256R1())
+SEALING_KEY = upload.generate_sealing_key()
+CODE = "12345678"
+
+
+class CountingRandom:
+    """Randomness that repeats from run to run."""
+
+    def __init__(self, seed: int) -> None:
+        self._counter = seed << 32
+
+    def __call__(self, count: int) -> bytes:
+        self._counter += 1
+        return self._counter.to_bytes(16, "big").ljust(count, b"\x5a")[:count]
+
+
+class Box:
+    """A device on its own database."""
+
+    def __init__(self, protocol: str, path: Path, seed: int) -> None:
+        speak = registry.by_name(protocol)
+        settings = Settings(
+            advertised=speak,
+            heard={name: registry.by_name(name) for name in registry.NAMES},
+            authority_key=SIGNING_KEY.public_key(),
+            tx_power=0,
+            ranging=RANGING,
+        )
+        self.protocol = speak
+        self.settings = settings
+        self.store = Store(path)
+        self.random = CountingRandom(seed)
+        self.device = Device(settings, self.store, self.random)
+
+    def restart(self) -> None:
+        """As after a pulled plug: only what is stored is left."""
+        self.device = Device(self.settings, self.store, self.random)
+
+    def published(self, at: int, tier: Tier) -> tuple[DiagnosisKey, ...]:
+        keys = self.store.own_keys(self.protocol.name)
+        return tuple(replace(self.protocol.publish(k, at), tier=tier) for k in keys if k.start <= at)
+
+
+@pytest.fixture(params=registry.NAMES)
+def boxes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Box, Box, Box]]:
+    three = tuple(Box(request.param, tmp_path / f"{seed}.db", seed) for seed in (1, 2, 3))
+    yield three  # type: ignore[misc]
+    for box in three:
+        box.store.close()
+
+
+def meet(one: Box, other: Box, start: int, minutes: int, rssi: int) -> None:
+    """Both hear one another each ten seconds."""
+    for at in range(start, start + minutes * MINUTE, 10_000):
+        sent, received = one.device.advertisement(at), other.device.advertisement(at)
+        assert other.device.hear(Reception(sent, rssi, at))
+        assert one.device.hear(Reception(received, rssi, at))
+    for box in (one, other):
+        box.device.tick(start + minutes * MINUTE)
+
+
+def batch(
+    box: Box,
+    sequence: int,
+    keys: tuple[DiagnosisKey, ...],
+    revoked: tuple[DiagnosisKey, ...] = (),
+    at: int = TUESDAY_NOON,
+) -> bytes:
+    export = KeyExport(box.protocol.name, sequence, at - DAY, at, "VN", keys, revoked)
+    return key_export.write(export, SIGNING_KEY, "test")
+
+
+def index(sequence: int, issued: int) -> bytes:
+    sealing_key = upload.public_sealing_key(SEALING_KEY)
+    return key_index.write(KeyIndex("test", sequence, issued, issued + 14 * DAY, sealing_key, ()), SIGNING_KEY)
+
+
+def test_tiers_follow_the_chain_of_meetings(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, c = boxes
+    meet(a, b, NINE, 20, NEAR)
+    meet(b, c, NINE + HOUR, 20, NEAR)
+
+    for box in boxes:
+        box.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    assert [box.device.alert().tier for box in boxes] == [None, Tier.F1, None]
+
+    for box in boxes:
+        box.device.apply_export(batch(b, 2, b.published(TUESDAY_NOON - DAY, Tier.F1)), TUESDAY_NOON)
+    assert [box.device.alert().tier for box in boxes] == [Tier.F2, Tier.F1, Tier.F2]
+
+
+@pytest.mark.parametrize(("minutes", "rssi"), [(14, NEAR), (120, FAR)])
+def test_no_alert_below_duration_or_beyond_distance(boxes: tuple[Box, Box, Box], minutes: int, rssi: int) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, minutes, rssi)
+
+    applied = b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+
+    assert applied is not None
+    assert applied.matched > 0
+    assert b.device.alert().tier is None
+
+
+def test_alert_survives_a_restart(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+
+    b.restart()
+
+    assert b.device.alert().tier is Tier.F1
+
+
+def test_revocation_takes_the_alert_back(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    keys = a.published(TUESDAY_NOON - DAY, Tier.F0)
+    b.device.apply_export(batch(a, 1, keys), TUESDAY_NOON)
+
+    applied = b.device.apply_export(batch(a, 2, (), keys), TUESDAY_NOON)
+
+    assert applied is not None
+    assert applied.revoked > 0
+    assert b.device.alert().tier is None
+
+
+def test_alert_ends_with_the_retention(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+
+    b.device.tick(MONDAY + 20 * DAY)
+
+    assert b.device.alert().tier is None
+    assert b.device.encounters(MONDAY + 20 * DAY) == []
+
+
+def test_batch_applied_twice_counts_once(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    data = batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0))
+
+    assert b.device.apply_export(data, TUESDAY_NOON) is not None
+    assert b.device.apply_export(data, TUESDAY_NOON) is None
+
+
+def test_older_batch_is_refused(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    b.device.apply_export(batch(a, 5, ()), TUESDAY_NOON)
+
+    with pytest.raises(KeyExportError) as refused:
+        b.device.apply_export(batch(a, 4, ()), TUESDAY_NOON)
+    assert refused.value.reason is Reason.REPLAYED
+
+
+def test_batch_of_a_stranger_changes_nothing(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    export = KeyExport(a.protocol.name, 1, NINE, TUESDAY_NOON, "VN", a.published(TUESDAY_NOON - DAY, Tier.F0))
+    forged = key_export.write(export, STRANGERS_KEY, "test")
+
+    with pytest.raises(KeyExportError) as refused:
+        b.device.apply_export(forged, TUESDAY_NOON)
+
+    assert refused.value.reason is Reason.WRONG_KEY
+    assert b.device.alert().tier is None
+    assert b.device.newest_batch() == 0
+
+
+def test_sighting_after_publication_proves_nothing(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+
+    b.device.apply_export(batch(a, 1, a.published(NINE + HOUR, Tier.F0), at=NINE - MINUTE), NINE + 2 * HOUR)
+
+    assert b.device.alert().tier is None
+
+
+def test_own_keys_in_the_list_alarm_nobody(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    for at in range(NINE, NINE + 20 * MINUTE, 10_000):
+        a.device.hear(Reception(a.device.advertisement(at), NEAR, at))
+    a.device.tick(NINE + HOUR)
+
+    a.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+
+    assert a.device.alert().tier is None
+
+
+# consent
+
+
+def consented(box: Box, at: int) -> upload.Upload:
+    box.device.apply_index(index(0, at - HOUR))
+    box.device.consent(CODE, at)
+    (sealed,) = box.device.pending_uploads().values()
+    return upload.open_sealed(sealed, SEALING_KEY)
+
+
+def test_nothing_waits_to_be_sent_without_consent(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    a.device.apply_index(index(0, NINE))
+
+    assert a.device.pending_uploads() == {}
+
+
+def test_consent_needs_something_that_looks_like_a_code(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.apply_index(index(0, NINE))
+
+    with pytest.raises(ProtocolError):
+        a.device.consent("1234", NINE)
+    assert a.device.pending_uploads() == {}
+
+
+def test_consent_before_the_first_list_says_what_to_do(boxes: tuple[Box, Box, Box]) -> None:
+    with pytest.raises(AuthorityError, match="fetch the list once"):
+        boxes[0].device.consent(CODE, NINE)
+
+
+def test_upload_holds_own_keys_and_nothing_of_others(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+
+    message = consented(a, TUESDAY_NOON)
+
+    own = {bytes(key.secret) for key in a.store.own_keys(a.protocol.name)}
+    assert message.code == CODE
+    assert {bytes(key.secret) for key in message.keys} == own
+    assert not own & {bytes(key.secret) for key in b.store.own_keys(b.protocol.name)}
+
+
+def test_published_key_is_used_no_more_after_its_rotation(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.advertisement(TUESDAY_NOON)
+    message = consented(a, TUESDAY_NOON)
+    known = {window.rolling_id for key in message.keys for window in a.protocol.expand(key)}
+
+    later = a.device.next_rotation(TUESDAY_NOON)
+    fresh = a.protocol.read(a.device.advertisement(later))
+
+    assert fresh is not None
+    assert fresh.rolling_id not in known
+
+
+def test_upload_waits_over_a_restart_until_its_receipt(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    message = consented(a, TUESDAY_NOON)
+    a.restart()
+    assert len(a.device.pending_uploads()) == 1
+
+    receipt = Receipt(message.nonce, True, "", Tier.F0, TUESDAY_NOON)
+    closed = a.device.apply_receipt(upload.write_receipt(receipt, SIGNING_KEY))
+
+    assert closed is not None
+    assert a.device.pending_uploads() == {}
+    assert a.device.alert().tier is Tier.F0
+
+
+def test_refusal_is_told_and_makes_no_case(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    message = consented(a, TUESDAY_NOON)
+
+    receipt = Receipt(message.nonce, False, "code-expired", None, TUESDAY_NOON)
+    a.device.apply_receipt(upload.write_receipt(receipt, SIGNING_KEY))
+
+    last = a.device.last_upload()
+    assert last is not None
+    assert (last.state, last.problem) == ("refused", "code-expired")
+    assert a.device.alert().tier is None
+
+
+def test_receipt_of_a_stranger_is_refused(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    message = consented(a, TUESDAY_NOON)
+    receipt = Receipt(message.nonce, True, "", Tier.F0, TUESDAY_NOON)
+
+    with pytest.raises(AuthorityError):
+        a.device.apply_receipt(upload.write_receipt(receipt, STRANGERS_KEY))
+    assert len(a.device.pending_uploads()) == 1
+
+
+def test_revocation_of_own_keys_ends_the_own_case(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    message = consented(a, TUESDAY_NOON)
+    a.device.apply_receipt(upload.write_receipt(Receipt(message.nonce, True, "", Tier.F0, TUESDAY_NOON), SIGNING_KEY))
+
+    a.device.apply_export(batch(a, 1, (), message.keys), TUESDAY_NOON)
+
+    assert a.device.alert().tier is None
+
+
+# the index
+
+
+def test_list_counts_as_fresh_only_when_its_batches_are_applied(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.apply_index(index(0, NINE))
+    a.device.apply_index(index(1, NINE + HOUR))
+    assert a.device.keys_issued() == NINE
+
+    a.device.apply_export(batch(a, 1, ()), TUESDAY_NOON)
+    assert a.device.keys_issued() == NINE + HOUR
+
+
+def test_index_that_turns_back_time_is_refused(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.apply_index(index(3, NINE))
+
+    with pytest.raises(AuthorityError, match="older"):
+        a.device.apply_index(index(2, NINE + HOUR))
+    with pytest.raises(AuthorityError, match="older"):
+        a.device.apply_index(index(3, NINE - HOUR))
+
+
+def test_unprovisioned_box_believes_nobody(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    device = Device(replace(a.settings, authority_key=None), a.store, a.random)
+
+    with pytest.raises(AuthorityError, match="pinned"):
+        device.apply_export(batch(a, 1, ()), TUESDAY_NOON)
+
+
+# odds
+
+
+def test_stranger_and_missing_level_are_not_taken_up(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    sent = b.device.advertisement(NINE)
+
+    assert not a.device.hear(Reception(type(sent)(), NEAR, NINE))
+    assert not a.device.hear(Reception(sent, -127, NINE))
+    assert not a.device.hear(Reception(sent, 127, NINE))
+
+
+def test_present_peer_counts_as_near_by_its_level(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, c = boxes
+    a.device.hear(Reception(b.device.advertisement(NINE), NEAR, NINE))
+    a.device.hear(Reception(c.device.advertisement(NINE), FAR, NINE))
+
+    assert a.device.nearby(NINE + 1000) == 1
+    assert a.device.nearby(NINE + 3 * MINUTE) == 0
+
+
+def test_pause_is_remembered(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.pause()
+    a.restart()
+    assert a.device.is_paused()
+
+    a.device.resume()
+    assert not a.device.is_paused()
+
+
+def test_keys_and_ids_never_print() -> None:
+    key = DiagnosisKey("gaen", Opaque(b"S" * 16), 0, DAY)
+
+    assert "S" * 3 not in repr(key) + str(key) + f"{key}"
