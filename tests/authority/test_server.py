@@ -1,0 +1,223 @@
+"""The authority over real HTTP on loopback: the real server process, the real client of the boxes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from bluezoned import key_export, key_index, upload
+from bluezoned.authority import settings
+from bluezoned.authority.verification import HOUR, Kind
+from bluezoned.demo.cast import free_port, program
+from bluezoned.opaque import Opaque
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
+from bluezoned.radio.desk import Desk
+from bluezoned.radio.ether import Ether
+from bluezoned.upload import Upload
+
+NOON = 20_760 * DAY + 12 * HOUR
+
+
+class Served:
+    """A running server, its directory and the desk whose time it follows."""
+
+    def __init__(self, directory: Path, desk: Desk) -> None:
+        self.data = directory / "authority"
+        self.desk = desk
+        self._socket = directory / "desk"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def act(self, *words: str, at_desk: bool = True) -> dict[str, str]:
+        desk = ("--desk", str(self._socket)) if at_desk else ()
+        process = await asyncio.create_subprocess_exec(
+            program("bluezone-authority"), *words, "--data", str(self.data), "--json", *desk,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        answer: dict[str, str] = json.loads(output)
+        return answer
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            program("bluezone-authority"), "serve", "--data", str(self.data), "--port", str(self.port),
+            "--desk", str(self._socket),
+        )  # fmt: skip
+        async with aiohttp.ClientSession() as session:
+            for _ in range(600):
+                try:
+                    async with session.get(f"{self.url}/health") as response:
+                        assert response.status == 200
+                        return
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    async def end(self, how: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        return await self.process.wait()
+
+    async def public_key(self, session: aiohttp.ClientSession) -> ec.EllipticCurvePublicKey:
+        async with session.get(f"{self.url}/v1/authority") as response:
+            key = load_pem_public_key((await response.json())["signing_key"].encode())
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        return key
+
+    async def index(self, session: aiohttp.ClientSession) -> key_index.KeyIndex:
+        async with session.get(f"{self.url}/v1/index") as response:
+            return key_index.read(await response.read(), await self.public_key(session))
+
+    def code(self) -> str:
+        """Issued beside the running server, on the same database."""
+        house = settings.open_house(self.data)
+        try:
+            case = house.authority.open_case(Tier.F0, self.desk.now)
+            return house.authority.issue_code(case.id, Kind.LONG, self.desk.now).code
+        finally:
+            house.close()
+
+
+@pytest_asyncio.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with Desk(Ether(), NOON, tmp_path / "desk") as desk:
+        running = Served(tmp_path, desk)
+        await running.act("init", "--yes", at_desk=False)
+        await running.start()
+        yield running
+        if running.process is not None and running.process.returncode is None:
+            await running.end(signal.SIGKILL)
+
+
+def sealed(code: str, sealing_key: bytes, *secrets: bytes) -> bytes:
+    start = NOON - NOON % DAY - DAY
+    keys = tuple(DiagnosisKey("bluezone", Opaque(secret), start, start + DAY) for secret in secrets)
+    return upload.seal(Upload(code, keys, Opaque(os.urandom(16))), sealing_key)
+
+
+async def test_key_goes_in_sealed_and_comes_out_signed(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        secret = os.urandom(32)
+        index = await served.index(session)
+        body = sealed(served.code(), index.sealing_key, secret)
+
+        async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+            receipt = upload.read_receipt(await response.read(), await served.public_key(session))
+        await served.desk.advance(NOON + HOUR)
+
+        (batch,) = (await served.index(session)).batches
+        async with session.get(f"{served.url}/v1/batches/{batch.name}") as response:
+            content = await response.read()
+            assert "immutable" in response.headers["Cache-Control"]
+        export = key_export.read(content, await served.public_key(session))
+        assert receipt.accepted
+        assert [bytes(key.secret) for key in export.keys] == [secret]
+        assert hashlib.sha256(content).digest() == batch.sha256
+
+
+async def test_unchanged_index_is_not_sent_twice(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{served.url}/v1/index") as response:
+            etag, content = response.headers["ETag"], await response.read()
+        async with session.get(f"{served.url}/v1/index", headers={"If-None-Match": etag}) as response:
+            again = response.status, await response.read()
+
+        assert etag.strip('"') == hashlib.sha256(content).hexdigest()
+        assert again == (304, b"")
+
+
+async def test_every_answer_to_an_upload_looks_alike(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        sealing_key = (await served.index(session)).sealing_key
+        bodies = [
+            os.urandom(upload.SEALED_SIZE),
+            sealed("00000000", sealing_key, os.urandom(32)),
+            sealed(served.code(), sealing_key, os.urandom(32)),
+        ]
+        looks = set()
+        for body in bodies:
+            async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+                headers = {name for name in response.headers if name != "Date"}
+                looks.add((response.status, len(await response.read()), frozenset(headers)))
+
+        assert looks == {(200, upload.RECEIPT_SIZE, next(iter(looks))[2])}
+
+
+@pytest.mark.parametrize("size", [0, 1, upload.SEALED_SIZE - 1, upload.SEALED_SIZE + 1, 10_000_000])
+async def test_body_of_another_size_is_refused(served: Served, size: int) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{served.url}/v1/uploads", data=bytes(size)) as response,
+    ):
+        assert response.status in (400, 413)
+
+
+@pytest.mark.parametrize("name", ["%2e%2e%2findex", "..%2f..%2fkeys%2fsigning.pem", ".hidden.zip", "nothing.zip"])
+async def test_no_path_leads_out_of_the_batches(served: Served, name: str) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{served.url}/v1/batches/{name}", allow_redirects=False) as response,
+    ):
+        assert response.status in (400, 404)
+
+
+async def test_interface_is_documented(served: Served) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{served.url}/schema/openapi.json") as response:
+        paths = (await response.json(content_type=None))["paths"]
+
+    assert set(paths) == {"/health", "/v1/authority", "/v1/index", "/v1/batches/{name}", "/v1/uploads"}
+
+
+async def test_stopped_politely_it_ends_well(served: Served) -> None:
+    assert await served.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+
+
+async def test_killed_at_any_moment_the_feed_stays_whole(served: Served) -> None:
+    """Uploads and publications run while the plug is pulled eight times; whatever got a receipt is published once."""
+    chance = random.Random(7)
+    async with aiohttp.ClientSession() as session:
+        sealing_key, key = (await served.index(session)).sealing_key, await served.public_key(session)
+        accepted: set[bytes] = set()
+        for _ in range(8):
+            secrets = [os.urandom(32) for _ in range(4)]
+            bodies = [(secret, sealed(served.code(), sealing_key, secret)) for secret in secrets]
+
+            async def send(bodies: list[tuple[bytes, bytes]] = bodies) -> None:
+                for secret, body in bodies:
+                    async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+                        if upload.read_receipt(await response.read(), key).accepted:
+                            accepted.add(secret)
+
+            sending = asyncio.gather(send(), served.desk.advance(served.desk.now + HOUR), return_exceptions=True)
+            await asyncio.sleep(chance.uniform(0, 0.15))
+            await served.end(signal.SIGKILL)
+            await sending
+            await served.start()
+        await served.desk.advance(served.desk.now + HOUR)
+
+        index = await served.index(session)
+        published: list[bytes] = []
+        for batch in index.batches:
+            async with session.get(f"{served.url}/v1/batches/{batch.name}") as response:
+                content = await response.read()
+            assert hashlib.sha256(content).digest() == batch.sha256
+            published += [bytes(k.secret) for k in key_export.read(content, key).keys]
+
+        assert [batch.sequence for batch in index.batches] == list(range(1, index.sequence + 1))
+        assert len(published) == len(set(published))
+        assert accepted <= set(published)
+        assert accepted
