@@ -1,0 +1,235 @@
+"""What `export.bin` says: a header of 16 bytes and a protobuf of diagnosis keys, read one key at a time.
+
+Knows no zip and no signature: bytes that come here from elsewhere have been verified, which key_export.py sees to.
+Source: `TemporaryExposureKeyExport` of the Exposure Notification server; the table with our own fields is in
+docs/protocols/key-export.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+from bluezoned import protobuf
+from bluezoned.errors import AuthorityError
+from bluezoned.opaque import Opaque
+from bluezoned.protobuf import EndsEarly, ProtobufError
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier
+from bluezoned.protocols.window import GRID, LONGEST_CHAIN
+
+HEADER = b"EK Export v1    "
+INTERVAL = GRID
+"""ms; windows travel in whole intervals of ten minutes since 1970, whatever the protocol."""
+
+KEY_SIZES = {"gaen": 16, "bluezone": 32, "dp3t": 32}
+"""Bytes of a key by protocol. No protocol in the file means GAEN."""
+
+_LONGEST = {"gaen": DAY, "bluezone": LONGEST_CHAIN, "dp3t": LONGEST_CHAIN}
+"""ms of a key's window. A chained key speaks for the days after its own too."""
+
+_LATEST = 1 << 47
+"""ms; beyond any calendar, and its sums fit into any integer of a database. Sequence numbers stay below it too."""
+
+_LONGEST_ONSET = 14
+_LONGEST_REGION = 64
+_MOST_INFOS = 10  # GAEN's bound
+_PROTOCOL, _SEQUENCE = 1001, 1002
+_TIER = 1001  # in a key
+_REPORT_TYPES = {int(report_type): report_type for report_type in ReportType}
+_TIERS = {int(tier): tier for tier in Tier}
+
+
+class Reason(Enum):
+    """Why an export is not believed."""
+
+    WRONG_KEY = "its signature is not by the pinned authority, or the file was changed"
+    MISSING_SIGNATURE = "it has no export.sig"
+    EMPTY_SIGNATURE = "its export.sig holds no signature"
+    TRUNCATED = "it ends early or is damaged"
+    TOO_LARGE = "it is larger than allowed, or grows too much when unpacked"
+    ENCRYPTED = "it is encrypted"
+    BAD_KEY_LENGTH = "a key in it has the wrong length for its protocol"
+    BAD_WINDOW = "a key in it claims an impossible window of use"
+    REPLAYED = "it is older than one applied before"
+    UNKNOWN_PROTOCOL = "it speaks a protocol that is not known here"
+    MALFORMED = "it is not a key export"
+
+
+class KeyExportError(AuthorityError):
+    """A batch that is not believed; nothing of it counts."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(f"the key export is refused: {reason.value}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExport:
+    """One batch."""
+
+    protocol: str
+    sequence: int | None
+    """Counts this authority's batches from 1; None in exports of others."""
+    start: int
+    """ms, whole seconds; what was received in [start, end) is in this batch."""
+    end: int
+    """ms, whole seconds; when it was published."""
+    region: str
+    keys: tuple[DiagnosisKey, ...]
+    """Of any report type but REVOKED; after reading, those whose report type was revised are among them."""
+    revoked: tuple[DiagnosisKey, ...] = ()
+    """Keys published before and taken back; they travel as revised keys with report type REVOKED."""
+
+
+class Head(NamedTuple):
+    """What a file says beside its keys."""
+
+    protocol: str
+    sequence: int | None
+    start: int
+    """ms."""
+    end: int
+    """ms."""
+    region: str
+    signed_as: list[tuple[bytes, int, int]]
+    """Who may have signed it, and which file of how many it is: what each signature in export.sig repeats."""
+
+
+def encode(export: KeyExport, info: bytes) -> bytes:
+    """The whole of export.bin; `info` is the encoded SignatureInfo of its one signer. Keys are sorted by their bytes,
+    so that the order of uploads tells nothing; `start` is rounded down and `end` up to a second. KeyExportError for
+    what `head` and `keys` would refuse."""
+    start, end = export.start // 1000, -(-export.end // 1000)
+    _require_possible(export.protocol, export.sequence, start * 1000, end * 1000, export.region)
+    if any(key.report_type is ReportType.REVOKED for key in export.keys):
+        raise KeyExportError(Reason.MALFORMED)
+    revoked = [replace(key, report_type=ReportType.REVOKED) for key in export.revoked]
+    fields = (
+        protobuf.put_fixed64(1, start),
+        protobuf.put_fixed64(2, end),
+        protobuf.put_bytes(3, export.region.encode()),
+        protobuf.put_varint(4, 1),
+        protobuf.put_varint(5, 1),
+        protobuf.put_bytes(6, info),
+        *(protobuf.put_bytes(7, key) for key in _encoded(export.keys, export.protocol, end * 1000)),
+        *(protobuf.put_bytes(8, key) for key in _encoded(revoked, export.protocol, end * 1000)),
+        protobuf.put_bytes(_PROTOCOL, export.protocol.encode()),
+        b"" if export.sequence is None else protobuf.put_varint(_SEQUENCE, export.sequence),
+    )
+    return HEADER + b"".join(fields)
+
+
+def _encoded(keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Iterator[bytes]:
+    for key in sorted(keys, key=lambda key: (bytes(key.secret), key.start)):
+        _require_fit(key, protocol, published)
+        yield b"".join(
+            (
+                protobuf.put_bytes(1, key.secret),
+                protobuf.put_varint(3, key.start // INTERVAL),
+                protobuf.put_varint(4, (key.end - key.start) // INTERVAL),
+                protobuf.put_varint(5, key.report_type),
+                b"" if key.days_since_onset is None else protobuf.put_signed(6, key.days_since_onset),
+                b"" if key.tier is Tier.F0 else protobuf.put_varint(_TIER, key.tier),
+            )
+        )
+
+
+def head(content: bytes) -> Head:
+    """What the file says beside its keys. KeyExportError when it cannot be."""
+    if not content.startswith(HEADER):
+        raise KeyExportError(Reason.MALFORMED)
+    numbers = dict.fromkeys((1, 2, 4, 5), 0)
+    texts = {3: b"", _PROTOCOL: b"gaen"}
+    sequence: int | None = None
+    infos: list[bytes] = []
+    try:
+        for field in protobuf.fields(memoryview(content)[len(HEADER) :]):
+            match field:
+                case (1 | 2 | 4 | 5) as number, int(value):
+                    numbers[number] = value
+                case 6, memoryview() as part:
+                    if len(infos) == _MOST_INFOS:
+                        raise KeyExportError(Reason.MALFORMED)
+                    infos.append(bytes(part))
+                case (3 | 1001) as number, memoryview() as part:
+                    texts[number] = bytes(part)
+                case 1002, int(value):
+                    sequence = value
+        protocol, region = texts[_PROTOCOL].decode(), texts[3].decode()
+    except ProtobufError as error:
+        raise unreadable(error) from error
+    except UnicodeDecodeError as error:
+        raise KeyExportError(Reason.MALFORMED) from error
+    start, end = numbers[1] * 1000, numbers[2] * 1000
+    _require_possible(protocol, sequence, start, end, region)
+    return Head(protocol, sequence, start, end, region, [(info, numbers[4], numbers[5]) for info in infos])
+
+
+def keys(content: bytes, found: Head) -> Iterator[DiagnosisKey]:
+    """Every key, new and revised, one at a time: whoever reads need not hold them all. KeyExportError at the first
+    that cannot be, which is then the last: nothing of the file counts."""
+    try:
+        for number, value in protobuf.fields(memoryview(content)[len(HEADER) :]):
+            if number in (7, 8) and isinstance(value, memoryview):
+                yield _key(value, found)
+    except ProtobufError as error:
+        raise unreadable(error) from error
+
+
+def _key(data: memoryview, found: Head) -> DiagnosisKey:
+    secret = b""
+    numbers = {3: 0, 4: DAY // INTERVAL, 5: 0, _TIER: 0}
+    onset: int | None = None
+    for number, value in protobuf.fields(data):
+        if isinstance(value, memoryview):
+            if number == 1:
+                secret = bytes(value)
+        elif number in numbers:
+            numbers[number] = value
+        elif number == 6:
+            onset = protobuf.zigzag(value)
+    start = numbers[3] * INTERVAL
+    key = DiagnosisKey(
+        found.protocol,
+        Opaque(secret),
+        start,
+        start + numbers[4] * INTERVAL,
+        # Tiers and report types of later versions are read as the least that they can mean.
+        _TIERS.get(numbers[_TIER], Tier.F2),
+        _REPORT_TYPES.get(numbers[5], ReportType.UNKNOWN),
+        # Beyond two weeks GAEN takes it for unknown, and some exporters write there what they like.
+        onset if onset is not None and abs(onset) <= _LONGEST_ONSET else None,
+    )
+    _require_fit(key, found.protocol, found.end)
+    return key
+
+
+def unreadable(error: ProtobufError) -> KeyExportError:
+    """The same in the words of exports."""
+    return KeyExportError(Reason.TRUNCATED if isinstance(error, EndsEarly) else Reason.MALFORMED)
+
+
+def _require_possible(protocol: str, sequence: int | None, start: int, end: int, region: str) -> None:
+    if protocol not in KEY_SIZES:
+        raise KeyExportError(Reason.UNKNOWN_PROTOCOL)
+    # The region is shown to people, so it must not hold a terminal's commands.
+    if len(region) > _LONGEST_REGION or not region.isprintable():
+        raise KeyExportError(Reason.MALFORMED)
+    if not 0 <= start <= end < _LATEST or end == 0 or not (sequence is None or 1 <= sequence < _LATEST):
+        raise KeyExportError(Reason.MALFORMED)
+
+
+def _require_fit(key: DiagnosisKey, protocol: str, published: int) -> None:
+    if key.protocol != protocol:
+        raise KeyExportError(Reason.UNKNOWN_PROTOCOL)
+    if len(key.secret) != KEY_SIZES[protocol]:
+        raise KeyExportError(Reason.BAD_KEY_LENGTH)
+    # Nobody publishes a key before its day; the day's grace is for exporters that round their windows.
+    if key.start % INTERVAL or key.end % INTERVAL or not 0 <= key.start < published + DAY:
+        raise KeyExportError(Reason.BAD_WINDOW)
+    if not key.start < key.end <= key.start + _LONGEST[protocol]:
+        raise KeyExportError(Reason.BAD_WINDOW)
+    if key.days_since_onset is not None and abs(key.days_since_onset) > _LONGEST_ONSET:
+        raise KeyExportError(Reason.MALFORMED)
