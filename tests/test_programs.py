@@ -1,0 +1,221 @@
+"""The programs as a person runs them: real processes on a desk, a private bus, exit codes and words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bluezoned.demo import scene
+from bluezoned.demo.cast import Beacon, Bus, Stage, free_port, program
+from bluezoned.protocols.protocol import DAY
+from bluezoned.radio.desk import Desk
+from bluezoned.radio.ether import Ether, PathLoss
+
+NINE = 20_759 * DAY + 9 * 3_600_000
+VECTORS = Path(__file__).parent / "vectors"
+MINUTE = 60_000
+
+
+def ran(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+class Street:
+    """Two boxes near one another, without an authority."""
+
+    def __init__(self, stage: Stage, desk: Desk, boxes: dict[str, Beacon]) -> None:
+        self.stage = stage
+        self.desk = desk
+        self.boxes = boxes
+
+    async def ctl(self, name: str, *words: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            program("bluezonectl"), "--config", str(self.stage.directory / f"{name}.toml"), *words,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=self.stage.environment,
+        )  # fmt: skip
+        output, complaints = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode(), complaints.decode()
+
+
+@pytest_asyncio.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Street]:
+    environment = Stage(tmp_path, tmp_path / "desk", "", 0).environment
+    bus = Bus(tmp_path, environment)
+    stage = Stage(tmp_path, tmp_path / "desk", bus.address, free_port())
+    ether = Ether()
+    for one, other in (("a", "b"), ("b", "a")):
+        ether.open_path(one, other, PathLoss(1.0, level_1m=scene.LEVEL_1M, shadowing=1), NINE, NINE + DAY)
+    async with Desk(ether, NINE, stage.desk) as desk:
+        boxes = {
+            name: Beacon(name, stage, scene.settings(name, "bluezone", tmp_path, bus.address, "", "")) for name in "ab"
+        }
+        await bus.start()
+        for box in boxes.values():
+            await box.start()
+        for box in boxes.values():
+            await box.ready()
+        yield Street(stage, desk, boxes)
+        for box in boxes.values():
+            await box.stop()
+        await bus.stop()
+
+
+async def test_status_tells_the_truth_about_a_fresh_box(street: Street) -> None:
+    await street.desk.advance(NINE + 2 * MINUTE)
+
+    status, output, _ = await street.ctl("a", "status", "--json")
+
+    report = json.loads(output)
+    assert status == 0
+    assert report["indication"] == "KEYS_STALE"
+    assert (report["hearing"], report["advertising"], report["nearby"]) == (True, True, 1)
+    assert (report["alert_level"], report["keys_updated_at"]) == (None, None)
+
+
+async def test_encounters_are_told_in_totals(street: Street) -> None:
+    await street.desk.advance(NINE + 31 * MINUTE)
+
+    _, output, _ = await street.ctl("a", "--json", "encounters")
+    _, table, _ = await street.ctl("a", "encounters")
+
+    (day,) = json.loads(output)
+    assert day["day"] == "2026-11-02"
+    assert 30 <= day["minutes_near"] <= day["minutes"] <= 34
+    assert set(day) == {"day", "rolling_ids", "minutes", "minutes_near"}
+    assert "2026-11-02" in table
+    assert "\x1b" not in table
+
+
+async def test_paused_box_is_neither_heard_nor_hears(street: Street) -> None:
+    await street.ctl("a", "pause")
+    await street.desk.advance(NINE + 10 * MINUTE)
+    assert (await street.boxes["b"].status()).nearby == 0
+    await street.boxes["a"].kill()
+    await street.boxes["a"].start()
+    await street.boxes["a"].ready()
+    assert (await street.boxes["a"].status()).paused
+
+    await street.ctl("a", "resume")
+    await street.desk.advance(NINE + 13 * MINUTE)
+    assert (await street.boxes["b"].status()).nearby == 1
+
+
+async def test_consent_is_asked_for_and_needs_an_authority(street: Street) -> None:
+    unasked, _, _ = await street.ctl("a", "consent", "12345678")
+    status, _, complaint = await street.ctl("a", "consent", "12345678", "--yes")
+
+    assert unasked != 0
+    assert status == 1
+    assert "fetch the list once" in complaint
+    assert not list((street.stage.directory / "a" / "spool" / "outbox").iterdir())
+
+
+async def test_box_stops_politely_and_keeps_the_open_minute(street: Street) -> None:
+    await street.desk.advance(NINE + 3 * MINUTE + 30_000)
+    process = street.boxes["a"]._process
+    assert process is not None
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+    await street.boxes["a"].start()
+    await street.boxes["a"].ready()
+
+    _, output, _ = await street.ctl("a", "--json", "encounters")
+
+    assert json.loads(output)[0]["minutes"] == 4
+
+
+async def test_nobody_on_the_bus_is_said_with_its_own_status(street: Street) -> None:
+    await street.boxes["a"].kill()
+
+    status, _, complaint = await street.ctl("a", "status")
+
+    assert status == 3
+    assert "not running" in complaint
+
+
+def test_inspection_of_a_good_export() -> None:
+    done = ran(
+        program("bluezonectl"), "inspect-export", "--json", str(VECTORS / "gaen-server-2-keys.zip"),
+        "--public-key", str(VECTORS / "gaen-server-public.pem"),
+    )  # fmt: skip
+
+    facts = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (facts["keys"], facts["signature"], facts["protocol"]) == (2, "valid", "gaen")
+
+
+def test_inspection_of_an_unsigned_export() -> None:
+    done = ran(
+        program("bluezonectl"), "inspect-export", "--json", str(VECTORS / "empty-signature.zip"),
+        "--public-key", str(VECTORS / "gaen-server-public.pem"),
+    )  # fmt: skip
+
+    assert json.loads(done.stdout)["signature"] == "missing"
+    assert done.returncode == 1
+
+
+def test_wrong_settings_are_named_by_file_line_and_option(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text('[beacon]\nprotocol = "bluezon"\nretention_days = 99\n')
+
+    done = ran(program("bluezoned"), "--check-config", "--config", str(tmp_path / "b.toml"))
+
+    assert done.returncode == 78
+    assert "b.toml:2: beacon.protocol" in done.stderr
+    assert "b.toml:3: beacon.retention_days" in done.stderr
+
+
+def test_shipped_settings_are_fine() -> None:
+    shipped = Path(__file__).parent.parent / "config" / "bluezoned.toml"
+
+    done = ran(program("bluezoned"), "--check-config", "--config", str(shipped))
+
+    assert (done.returncode, done.stdout) == (0, "the configuration is fine\n")
+
+
+def test_box_without_a_radio_says_so(tmp_path: Path) -> None:
+    done = ran(program("bluezoned"), "--set", f"beacon.state_dir={tmp_path}")
+
+    assert done.returncode == 69
+    assert "--desk" in done.stderr
+
+
+def test_sync_without_an_authority_has_nothing_to_do() -> None:
+    done = ran(program("bluezoned-sync"))
+
+    assert done.returncode == 0
+    assert "nothing to do" in done.stderr
+
+
+def test_authority_asks_to_be_founded_first(tmp_path: Path) -> None:
+    done = ran(program("bluezone-authority"), "list", "--data", str(tmp_path))
+
+    assert done.returncode == 78
+    assert "bluezone-authority init" in done.stderr
+
+
+def test_founding_twice_replaces_nothing(tmp_path: Path) -> None:
+    ran(program("bluezone-authority"), "init", "--data", str(tmp_path), "--yes")
+    key = (tmp_path / "keys" / "signing.pem").read_bytes()
+
+    done = ran(program("bluezone-authority"), "init", "--data", str(tmp_path), "--yes")
+
+    assert done.returncode == 78
+    assert (tmp_path / "keys" / "signing.pem").read_bytes() == key
+    assert (tmp_path / "keys" / "signing.pem").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["bluezoned", "bluezoned-sync", "bluezonectl", "bluezone-authority"])
+def test_help_is_there(name: str) -> None:
+    done = ran(program(name), "--help")
+
+    assert done.returncode == 0
+    assert "Exit status" in done.stdout
