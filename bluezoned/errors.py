@@ -1,11 +1,11 @@
 """The error tree, drawn once. Every error says what to do; none carries an identifier, key or address.
 
-    BluezonedError
-    ├── ProtocolError     the peer's bytes are not what the protocol says
-    ├── RadioError        our own Bluetooth
-    ├── AuthorityError    the authority's server, what it signed, or the way to it
-    ├── StoreError        the local database or spool
-    └── ConfigError       the operator's settings
+BluezonedError
+├── ProtocolError     the peer's bytes are not what the protocol says
+├── RadioError        our own Bluetooth
+├── AuthorityError    the authority's server, what it signed, or the way to it
+├── StoreError        the local database or spool
+└── ConfigError       the operator's settings
 """
 
 
