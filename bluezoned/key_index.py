@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Annotated
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import Meta
 
 from bluezoned.errors import AuthorityError
-from bluezoned.key_export import KEY_SIZES, LARGEST_FILE
+from bluezoned.key_export import LARGEST_FILE
 from bluezoned.upload import SEALING_KEY_SIZE
 
 LARGEST = 4 << 20
 """Bytes. A batch takes about 200, so this is 20,000 of them: hourly ones of three protocols for 14 days are 1,008."""
 
 _TAG = b"bluezoned index v1\n"
-"""Signed in front, so that neither an export nor a receipt passes for an index."""
+"""Signed in front, so that neither an export ("EK Export v1") nor a receipt passes for an index."""
+
+_LONGEST_SIGNATURE = 72
+"""Bytes, DER; ECDSA P-256 never needs more."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.zip")
-_LATEST = 1 << 47
+_Name = Annotated[str, Meta(pattern=f"^{_NAME.pattern}\\Z")]
+_Authority = Annotated[str, Meta(pattern=r"^[ -~]{1,64}\Z")]
+_Protocol = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
+_Instant = Annotated[int, Meta(ge=0, lt=1 << 47)]
 """ms; beyond any calendar, within any integer."""
+_Sequence = Annotated[int, Meta(ge=0, lt=1 << 47)]
 
 
 class Reason(Enum):
@@ -53,60 +61,42 @@ class KeyIndexError(AuthorityError):
 class Batch:
     """One key export as the index lists it."""
 
-    sequence: int
-    """From 1, without gaps."""
-    name: str
+    sequence: _Sequence
+    """From 1; the batches of one authority count together, whatever their protocol."""
+    name: _Name
     """A file name: letters, digits, `-` and `_`, ending in `.zip`."""
-    size: int
+    size: Annotated[int, Meta(ge=1, le=LARGEST_FILE)]
     """Bytes."""
-    sha256: bytes
+    sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
     """32 bytes, of the whole file."""
-    protocol: str
-    start: int
-    end: int
-    """ms."""
+    protocol: _Protocol
+    """One that is not known here makes its batch unreadable, not the index."""
+    start: _Instant
+    end: _Instant
+    """ms, as in the export."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyIndex:
     """What an authority has published and not yet withdrawn for its age."""
 
-    authority: str
+    authority: _Authority
     """Its name, as in the exports' key id."""
-    sequence: int
+    sequence: _Sequence
     """Of the newest batch ever published, 0 before the first."""
-    issued: int
+    issued: _Instant
     """ms; renewed at each publishing run, so that a mirror that stands still is noticed."""
-    expires: int
-    """ms; after it the index is worth nothing."""
-    sealing_key: bytes
+    expires: _Instant
+    """ms; after it the index is worth nothing. The reader of the clock checks it."""
+    sealing_key: Annotated[bytes, Meta(min_length=SEALING_KEY_SIZE, max_length=SEALING_KEY_SIZE)]
     """Public HPKE key for uploads."""
     batches: tuple[Batch, ...]
     """Oldest to newest."""
 
 
 def write(index: KeyIndex, signing_key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The signed bytes."""
-    document = {
-        "authority": index.authority,
-        "sequence": index.sequence,
-        "issued": index.issued,
-        "expires": index.expires,
-        "sealing_key": base64.b64encode(index.sealing_key).decode(),
-        "batches": [
-            {
-                "sequence": b.sequence,
-                "name": b.name,
-                "size": b.size,
-                "sha256": b.sha256.hex(),
-                "protocol": b.protocol,
-                "start": b.start,
-                "end": b.end,
-            }
-            for b in index.batches
-        ],
-    }
-    body = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+    """The signed bytes. KeyIndexError for what a reader would refuse."""
+    body = msgspec.json.encode(index, order="sorted") + b"\n"
     signature = signing_key.sign(_TAG + body, ec.ECDSA(SHA256()))
     written = base64.b64encode(signature) + b"\n" + body
     peek(written)
@@ -135,55 +125,30 @@ def is_batch_name(name: str) -> bool:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
+    """The signature and what it is over."""
     if len(data) > LARGEST:
         raise KeyIndexError(Reason.TOO_LARGE)
     line, newline, body = data.partition(b"\n")
     try:
         signature = base64.b64decode(line, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except binascii.Error as error:
         raise KeyIndexError(Reason.MALFORMED) from error
-    if not newline or len(signature) > 80:
+    # Only the one spelling of the signature counts: base64 has spare bits, and a file that can be changed without
+    # being refused makes a reader ask what else can.
+    if not newline or len(signature) > _LONGEST_SIGNATURE or base64.b64encode(signature) != line:
         raise KeyIndexError(Reason.MALFORMED)
     return signature, body
 
 
 def _parse(body: bytes) -> KeyIndex:
     try:
-        document = json.loads(body.decode("ascii"))
-        index = KeyIndex(
-            _text(document["authority"]),
-            _number(document["sequence"]),
-            _number(document["issued"]),
-            _number(document["expires"]),
-            base64.b64decode(_text(document["sealing_key"]), validate=True),
-            tuple(_parse_batch(batch) for batch in document["batches"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        index = msgspec.json.decode(body, type=KeyIndex)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise KeyIndexError(Reason.MALFORMED) from error
-    sequences = [b.sequence for b in index.batches]
-    if len(index.sealing_key) != SEALING_KEY_SIZE or sequences != sorted(set(sequences)):
+    sequences = [batch.sequence for batch in index.batches]
+    ascending = all(earlier < later for earlier, later in zip([0, *sequences], sequences, strict=False))
+    if not ascending or max(sequences, default=0) > index.sequence or index.expires <= index.issued:
         raise KeyIndexError(Reason.MALFORMED)
-    if sequences and sequences[-1] > index.sequence:
+    if not body.isascii() or len({batch.name for batch in index.batches}) != len(sequences):
         raise KeyIndexError(Reason.MALFORMED)
     return index
-
-
-def _parse_batch(batch: Any) -> Batch:
-    name, protocol, size = _text(batch["name"]), _text(batch["protocol"]), _number(batch["size"])
-    sha256 = bytes.fromhex(_text(batch["sha256"]))
-    if not _NAME.fullmatch(name) or protocol not in KEY_SIZES or len(sha256) != 32 or size > LARGEST_FILE:
-        raise ValueError("a batch that cannot be")
-    start, end = _number(batch["start"]), _number(batch["end"])
-    return Batch(_number(batch["sequence"]), name, size, sha256, protocol, start, end)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 1 << 16:
-        raise TypeError("not a text")
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LATEST:
-        raise TypeError("not a number")
-    return value
