@@ -19,6 +19,7 @@ from bluezoned.errors import AuthorityError, ProtocolError
 from bluezoned.key_export import INTERVAL, KEY_SIZES
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DiagnosisKey, Tier
+from bluezoned.protocols.window import LONGEST_CHAIN
 
 MOST_KEYS = 30
 """Keys of one upload: 14 days and today, twice over for days on which a publication cut one key in two."""
@@ -28,7 +29,9 @@ CODE = re.compile(r"[0-9A-Z]{6,24}")
 """What a code can look like, once normalised; which ones exist is the authority's to know."""
 
 _PLAIN_SIZE = 2048
-_ENCAPSULATED_SIZE = 1120
+"""Bytes of the padded text. Thirty keys of 32 bytes take 1,184; the rest is room for a later version."""
+
+_ENCAPSULATED_SIZE = 1088 + 32
 _TAG_SIZE = 16
 SEALED_SIZE = _ENCAPSULATED_SIZE + _PLAIN_SIZE + _TAG_SIZE
 """Bytes of every sealed upload: ML-KEM-768 ciphertext and X25519 share, padded text, ChaCha20-Poly1305 tag."""
@@ -40,18 +43,25 @@ PRIVATE_KEY_SIZE = 64 + 32
 """Bytes of the private one: ML-KEM seed, then X25519."""
 
 _INFO = b"bluezoned upload v1"
+"""Bound into the key: what is sealed for another purpose or version does not open."""
+
 # Hybrid, because uploads are rare and say for years who was ill: what is recorded today must not open when a quantum
 # computer breaks X25519. HKDF and ChaCha20-Poly1305, because no Pi before the 5 has AES instructions.
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 
 _VERSION = 1
-_PROTOCOLS = tuple(KEY_SIZES)
+_LATEST = 1 << 47  # ms; beyond any calendar, within any integer of a database
+_PROTOCOLS = ("gaen", "bluezone", "dp3t")  # by their numbers on the wire
 _HEAD = struct.Struct(f">BB24s{NONCE_SIZE}sBB")
 _WINDOW = struct.Struct(">IH")
 
 
 class UploadError(ProtocolError):
-    """A sealed message or a code that is not what it should be."""
+    """A code, a sealed message or what goes into one that is not what it should be. Names shapes, never contents."""
+
+
+class ReceiptError(AuthorityError):
+    """A receipt that is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +159,53 @@ def _encode(upload: Upload) -> bytes:
     if not 1 <= len(upload.keys) <= MOST_KEYS or len(upload.nonce) != NONCE_SIZE or not CODE.fullmatch(upload.code):
         raise UploadError(f"an upload has 1 to {MOST_KEYS} keys, a nonce of {NONCE_SIZE} bytes and a code")
     protocol = upload.keys[0].protocol
-    head = _HEAD.pack(
-        _VERSION,
-        len(upload.code),
-        upload.code.encode(),
-        upload.nonce,
-        _PROTOCOLS.index(protocol),
-        len(upload.keys),
-    )
-    body = bytearray(head)
-    for key in upload.keys:
-        if key.protocol != protocol or len(key.secret) != KEY_SIZES[protocol]:
-            raise UploadError("the keys of an upload are of one protocol, each of its size")
-        body += key.secret
-        body += _WINDOW.pack(key.start // INTERVAL, (key.end - key.start) // INTERVAL)
-    return bytes(body).ljust(_PLAIN_SIZE, b"\0")
+    if protocol not in KEY_SIZES:
+        raise UploadError("the keys of an upload are of a protocol that is not known here")
+    code = upload.code.encode()
+    head = _HEAD.pack(_VERSION, len(code), code, upload.nonce, _PROTOCOLS.index(protocol), len(upload.keys))
+    return (head + b"".join(_encode_key(key, protocol) for key in upload.keys)).ljust(_PLAIN_SIZE, b"\0")
+
+
+def _encode_key(key: DiagnosisKey, protocol: str) -> bytes:
+    if key.protocol != protocol or len(key.secret) != KEY_SIZES[protocol]:
+        raise UploadError("the keys of an upload are of one protocol, each of its size")
+    if key.start % INTERVAL or key.end % INTERVAL or not 0 <= key.start < key.end < _LATEST:
+        raise UploadError("a key's window is not on the grid of ten minutes, or empty")
+    if key.end - key.start > LONGEST_CHAIN:
+        raise UploadError(f"a key's window is longer than {LONGEST_CHAIN} ms")
+    return key.secret + _WINDOW.pack(key.start // INTERVAL, (key.end - key.start) // INTERVAL)
 
 
 def _decode(plain: bytes) -> Upload:
+    """What `_encode` makes, and nothing else: each upload has one form."""
+    unreadable = UploadError("the upload is of another version or damaged")
+    if len(plain) != _PLAIN_SIZE:
+        raise unreadable
     version, code_size, code_field, nonce, protocol_number, count = _HEAD.unpack_from(plain)
-    if version != _VERSION or protocol_number >= len(_PROTOCOLS) or not 1 <= count <= MOST_KEYS:
-        raise UploadError("the upload is of another version or damaged")
-    code = code_field[:code_size].decode("ascii", "replace")
+    if version != _VERSION or protocol_number >= len(_PROTOCOLS):
+        raise unreadable
     protocol = _PROTOCOLS[protocol_number]
-    size = KEY_SIZES[protocol]
-    position = _HEAD.size
-    if not CODE.fullmatch(code) or any(code_field[code_size:]) or any(plain[position + count * (size + 6) :]):
-        raise UploadError("the upload is of another version or damaged")
-    keys = []
-    for _ in range(count):
-        interval, period = _WINDOW.unpack_from(plain, position + size)
-        start = interval * INTERVAL
-        keys.append(DiagnosisKey(protocol, Opaque(plain[position : position + size]), start, start + period * INTERVAL))
-        position += size + _WINDOW.size
-    return Upload(code, tuple(keys), Opaque(nonce))
+    size = KEY_SIZES[protocol] + _WINDOW.size
+    end = _HEAD.size + count * size
+    starts = range(_HEAD.size, end, size)
+    try:
+        upload = Upload(
+            code_field[:code_size].decode("ascii"),
+            tuple(_decode_key(plain[start : start + size], protocol) for start in starts),
+            Opaque(nonce),
+        )
+    except (struct.error, UnicodeDecodeError):
+        # Not chained: the error of a decoder shows the byte that it stumbled over, and that is a code's.
+        raise unreadable from None
+    if _encode(upload) != plain:
+        raise unreadable
+    return upload
+
+
+def _decode_key(data: bytes, protocol: str) -> DiagnosisKey:
+    interval, period = _WINDOW.unpack(data[-_WINDOW.size :])
+    start = interval * INTERVAL
+    return DiagnosisKey(protocol, Opaque(data[: -_WINDOW.size]), start, start + period * INTERVAL)
 
 
 # the receipt
@@ -197,34 +220,52 @@ RECEIPT_SIZE = _RECEIPT.size + 1 + _LONGEST_SIGNATURE
 """Bytes of every receipt, whatever it says."""
 
 _NO_TIER = 255
+_PROBLEM = re.compile(r"[a-z-]{1,24}")
 
 
 def write_receipt(receipt: Receipt, signing_key: ec.EllipticCurvePrivateKey) -> bytes:
-    """RECEIPT_SIZE bytes: the receipt, then the signature's length and the signature, padded with zeros."""
-    body = _RECEIPT.pack(
-        receipt.nonce,
-        receipt.accepted,
-        receipt.problem.encode(),
-        _NO_TIER if receipt.tier is None else receipt.tier,
-        receipt.at,
-    )
+    """RECEIPT_SIZE bytes: the receipt, then the signature's length and the signature, padded with zeros. ReceiptError
+    for one that a reader would refuse."""
+    body = _encode_receipt(receipt)
     signature = signing_key.sign(_RECEIPT_TAG + body, ec.ECDSA(SHA256()))
     return body + bytes((len(signature),)) + signature.ljust(_LONGEST_SIGNATURE, b"\0")
 
 
 def read_receipt(data: bytes, public_key: ec.EllipticCurvePublicKey) -> Receipt:
-    """The receipt, its signature verified first. AuthorityError when it is not one of this authority's."""
+    """The receipt, its signature verified first. ReceiptError when it is not one of this authority's. Which upload it
+    answers is for the caller to see from its nonce."""
     if len(data) != RECEIPT_SIZE:
-        raise AuthorityError(f"a receipt has {RECEIPT_SIZE} bytes")
+        raise ReceiptError(f"a receipt has {RECEIPT_SIZE} bytes")
     body, size = data[: _RECEIPT.size], data[_RECEIPT.size]
-    signature = data[_RECEIPT.size + 1 :][:size]
+    signature, padding = data[_RECEIPT.size + 1 :][:size], data[_RECEIPT.size + 1 + size :]
+    if size > _LONGEST_SIGNATURE or any(padding):
+        raise ReceiptError("the receipt is damaged")
     try:
         public_key.verify(signature, _RECEIPT_TAG + body, ec.ECDSA(SHA256()))
     except InvalidSignature as error:
-        raise AuthorityError("the receipt is not signed by the pinned authority") from error
+        raise ReceiptError("the receipt is not signed by the pinned authority") from error
+    return _decode_receipt(body)
+
+
+def _encode_receipt(receipt: Receipt) -> bytes:
+    whole = len(receipt.nonce) == NONCE_SIZE and 0 <= receipt.at < _LATEST
+    if receipt.accepted:
+        consistent = receipt.tier is not None and not receipt.problem
+    else:
+        consistent = receipt.tier is None and _PROBLEM.fullmatch(receipt.problem) is not None
+    if not whole or not consistent:
+        raise ReceiptError("a receipt accepts under a tier, or names the problem in one word")
+    tier = _NO_TIER if receipt.tier is None else receipt.tier
+    return _RECEIPT.pack(receipt.nonce, receipt.accepted, receipt.problem.encode(), tier, receipt.at)
+
+
+def _decode_receipt(body: bytes) -> Receipt:
     nonce, accepted, problem, tier, at = _RECEIPT.unpack(body)
     try:
         known_tier = None if tier == _NO_TIER else Tier(tier)
-        return Receipt(Opaque(nonce), accepted == 1, problem.rstrip(b"\0").decode("ascii"), known_tier, at)
+        receipt = Receipt(Opaque(nonce), accepted == 1, problem.rstrip(b"\0").decode("ascii"), known_tier, at)
     except ValueError as error:
-        raise AuthorityError("the receipt is of a later version: install the newer bluezoned") from error
+        raise ReceiptError("the receipt is of a later version: install the newer bluezoned") from error
+    if _encode_receipt(receipt) != body:
+        raise ReceiptError("the receipt is of a later version: install the newer bluezoned")
+    return receipt
