@@ -37,6 +37,7 @@ from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio import desk
 from bluezoned.radio.radio import Radio
+from bluezoned.radio.recording import RecordingRadio
 from bluezoned.tracing.device import Device
 from bluezoned.tracing.store import Store
 
@@ -296,10 +297,10 @@ def _date(day: int) -> date:
     return date(1970, 1, 1) + timedelta(days=day)
 
 
-async def run(config: Config, desk_place: str | None) -> None:
+async def run(config: Config, desk_place: str | None, capture: Path | None) -> None:
     """Compose one box and run it until SIGTERM. BluezonedError when a part cannot be had."""
     async with AsyncExitStack() as stack:
-        clock, radio = await _clock_and_radio(stack, desk_place)
+        clock, radio = await _clock_and_radio(stack, desk_place, capture)
         store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
         device = Device(box.settings(config), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
@@ -320,9 +321,13 @@ async def run(config: Config, desk_place: str | None) -> None:
                 device.tick(clock.now())
 
 
-async def _clock_and_radio(stack: AsyncExitStack, desk_place: str | None) -> tuple[Clock, Radio]:
+async def _clock_and_radio(stack: AsyncExitStack, desk_place: str | None, capture: Path | None) -> tuple[Clock, Radio]:
+    if capture is not None:
+        clock = SystemClock()
+        return clock, RecordingRadio(capture, clock)
     if desk_place is None:
-        raise RadioError("this version has no Bluetooth yet: give a simulated desk with --desk SOCKET:STATION")
+        raise RadioError("this version has no Bluetooth yet: give it a desk (--desk SOCKET:STATION) or a capture "
+                         "(--replay FILE)")  # fmt: skip
     path, colon, station = desk_place.rpartition(":")
     if not colon or not station:
         raise RadioError("--desk wants SOCKET:STATION")
@@ -349,8 +354,17 @@ async def _offer(config: Config, daemon: Daemon) -> None:
 @click.option(
     "--desk", "desk_place", metavar="SOCKET:STATION", help="Join a simulated desk instead of using Bluetooth."
 )
+@click.option(
+    "--replay", "capture", type=click.Path(path_type=Path, dir_okay=False), help="Play a capture instead of Bluetooth."
+)
 @click.version_option(__version__, prog_name="bluezoned")
-def main(config_path: Path | None, settings: tuple[str, ...], check_config: bool, desk_place: str | None) -> None:
+def main(
+    config_path: Path | None,
+    settings: tuple[str, ...],
+    check_config: bool,
+    desk_place: str | None,
+    capture: Path | None,
+) -> None:
     """Trace: advertise a rolling identifier, remember who was near, compare with the authority's list, tell.
 
     Exit status: 0 stopped, 69 no radio, 74 the storage failed, 78 the configuration is wrong.
@@ -366,10 +380,17 @@ def main(config_path: Path | None, settings: tuple[str, ...], check_config: bool
         return
     service.to_where_it_is_read("bluezoned", config.log.level, os.environ)
     try:
-        asyncio.run(run(config, desk_place))
-    except RadioError as error:
-        log.error("%s", error)
-        sys.exit(os.EX_UNAVAILABLE)
-    except StoreError as error:
-        log.error("%s", error)
-        sys.exit(os.EX_IOERR)
+        asyncio.run(run(config, desk_place, capture))
+    except (BluezonedError, BaseExceptionGroup) as failure:
+        reason = _named(failure)
+        if reason is None:
+            raise
+        log.error("%s", reason)
+        sys.exit(os.EX_IOERR if isinstance(reason, StoreError) else os.EX_UNAVAILABLE)
+
+
+def _named(failure: BaseException) -> BluezonedError | None:
+    """The reason, where it is one of ours, however deep the task groups have wrapped it."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure if isinstance(failure, BluezonedError) else None

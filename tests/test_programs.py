@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bluezoned import key_export
 from bluezoned.demo import scene
 from bluezoned.demo.cast import Beacon, Bus, Stage, free_port, program
+from bluezoned.key_export import KeyExport
 from bluezoned.protocols.protocol import DAY
 from bluezoned.radio.desk import Desk
 from bluezoned.radio.ether import Ether, PathLoss
@@ -27,8 +31,16 @@ def ran(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
+SIGNING_KEY = ec.generate_private_key(ec.SECP256R1())
+PINNED = f'''[authority]
+url = "https://authority.example"
+public_key = """
+{SIGNING_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()}"""
+'''
+
+
 class Street:
-    """Two boxes near one another, without an authority."""
+    """Two boxes near one another, that pin an authority nobody can reach."""
 
     def __init__(self, stage: Stage, desk: Desk, boxes: dict[str, Beacon]) -> None:
         self.stage = stage
@@ -56,7 +68,12 @@ async def street(tmp_path: Path) -> AsyncIterator[Street]:
         ether.open_path(one, other, PathLoss(1.0, level_1m=scene.LEVEL_1M, shadowing=1), NINE, NINE + DAY)
     async with Desk(ether, NINE, stage.desk) as desk:
         boxes = {
-            name: Beacon(name, stage, scene.settings(name, "bluezone", tmp_path, bus.address, "", "")) for name in "ab"
+            name: Beacon(
+                name,
+                stage,
+                scene.settings(name, "bluezone", tmp_path, bus.address, "https://authority.example", PINNED),
+            )
+            for name in "ab"
         }
         await bus.start()
         for box in boxes.values():
@@ -93,6 +110,21 @@ async def test_encounters_are_told_in_totals(street: Street) -> None:
     assert set(day) == {"day", "rolling_ids", "minutes", "minutes_near"}
     assert "2026-11-02" in table
     assert "\x1b" not in table
+
+
+async def test_forged_batch_changes_nothing_and_is_reported(street: Street) -> None:
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    forged = key_export.write(KeyExport("bluezone", 1, NINE - DAY, NINE, "VN", ()), stranger, "authority")
+    inbox = street.stage.directory / "a" / "spool" / "inbox"
+    (inbox / "batch-1-forged.zip").write_bytes(forged)
+
+    await street.desk.advance(NINE + 3 * MINUTE)
+
+    report = await street.boxes["a"].status()
+    assert any("signature" in problem for problem in report.problems)
+    assert report.indication == "KEYS_STALE"
+    assert list(inbox.iterdir()) == []
+    assert "signature" in street.boxes["a"].log.read_text()
 
 
 async def test_paused_box_is_neither_heard_nor_hears(street: Street) -> None:
@@ -186,6 +218,19 @@ def test_box_without_a_radio_says_so(tmp_path: Path) -> None:
 
     assert done.returncode == 69
     assert "--desk" in done.stderr
+
+
+def test_bad_capture_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "capture").write_text("nonsense\n")
+    places = (f"beacon.state_dir={tmp_path}", f"beacon.spool_dir={tmp_path}", "control.bus=unix:path=/nowhere")
+
+    done = ran(
+        program("bluezoned"), "--replay", str(tmp_path / "capture"), *(w for p in places for w in ("--set", p))
+    )  # fmt: skip
+
+    assert done.returncode == 69
+    assert "line 1" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_sync_without_an_authority_has_nothing_to_do() -> None:
