@@ -1,89 +1,280 @@
-"""One box put together from its settings: the heart's units from the operator's, the parts from their rooms.
+"""One running box: four loops around the device, and what it shows.
 
-Layer 4: used by the program and by whoever runs boxes by the dozen.
+    listen      what the radio hears goes to the device
+    broadcast   one advertisement per rotation goes to the radio
+    inbox       what sync brought is checked and applied; what was consented to is laid out for it
+    tick        what changed is stored, and the light is set
+
+A loop that fails for a reason it cannot name takes the process down, and the service manager starts it again.
+Layer 4.
 """
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
 
-from bluezoned import config as options
-from bluezoned.config import Config
-from bluezoned.errors import ConfigError
-from bluezoned.protocols import registry
-from bluezoned.protocols.bluezone import KeySchedule
-from bluezoned.protocols.protocol import DAY, ReportType, TracingProtocol
-from bluezoned.tracing.device import Settings
-from bluezoned.tracing.exposure import Band, ByAttenuation, Infectiousness, RiskLevel, RiskModel, by_nearness, weights
-from bluezoned.tracing.proximity import MINUTE, Ranging
+from bluezoned import __version__
+from bluezoned.alert.indicator import Indication, Indicator, weightiest
+from bluezoned.clock import Clock
+from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
+from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
+from bluezoned.feed import spool as spool_names
+from bluezoned.feed.spool import Spool
+from bluezoned.protocols.protocol import Tier
+from bluezoned.radio.radio import Radio
+from bluezoned.tracing.device import Device
 
-SECOND = 1000
+log = logging.getLogger(__name__)
 
-
-def settings(config: Config) -> Settings:
-    """What the device needs to know. ConfigError when the authority's key cannot be read."""
-    schedule = KeySchedule(config.beacon.key_schedule)
-    names = dict.fromkeys((config.beacon.protocol, *config.beacon.listen))
-    protocols: dict[str, TracingProtocol] = {name: registry.by_name(name, schedule) for name in names}
-    return Settings(
-        advertised=protocols[config.beacon.protocol],
-        heard=protocols,
-        authority_key=_authority_key(config),
-        tx_power=config.radio.tx_power_dbm,
-        ranging=Ranging(
-            attenuation_1m=config.proximity.attenuation_1m_db,
-            receive_offset=config.proximity.receive_offset_db,
-            assumed_tx_power=config.proximity.assumed_tx_power_dbm,
-        ),
-        model=risk_model(config.exposure),
-        silence=config.encounter.silence_s * SECOND,
-        retention=config.beacon.retention_days * DAY,
-    )
+LOOK = 60_000
+"""ms between two looks into the inbox, and between two tries while something is missing. Sync comes every few hours:
+at ten minutes an alert would be that much later, at ten seconds a Pi never sleeps."""
 
 
-def risk_model(exposure: options.Exposure) -> RiskModel:
-    """The rule in force. Low risk begins at a third of the minutes that make an exposure, as a hint without alarm."""
-    transmission = weights(
-        {
-            ReportType.UNKNOWN: exposure.weight_confirmed_test,
-            ReportType.CONFIRMED_TEST: exposure.weight_confirmed_test,
-            ReportType.CONFIRMED_CLINICAL: exposure.weight_confirmed_clinical,
-            ReportType.SELF_REPORT: exposure.weight_self_report,
-            # What a contact published; that it is no confirmed case is said by its tier.
-            ReportType.RECURSIVE: exposure.weight_confirmed_test,
-        },
-        {
-            Infectiousness.STANDARD: exposure.weight_standard_infectiousness,
-            Infectiousness.HIGH: exposure.weight_high_infectiousness,
-        },
-    )
-    edges = (0, *exposure.bucket_thresholds_db, None)
-    buckets = ByAttenuation(
-        tuple(
-            Band(low or 0, high, weight)
-            for low, high, weight in zip(edges, edges[1:], exposure.bucket_weights, strict=False)
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often, in ms."""
+
+    tick: int
+    stale_after: int
+    """Age of the newest complete list after which silence is no all-clear."""
+
+
+class Box:
+    """One running box."""
+
+    def __init__(
+        self,
+        device: Device,
+        radio: Radio,
+        clock: Clock,
+        spool: Spool,
+        indicator: Indicator,
+        rhythm: Rhythm,
+    ) -> None:
+        self.device = device
+        self.radio = radio
+        self.clock = clock
+        self.problem = ""
+        """The newest reason why something from the authority was not taken, in plain words; empty when all is well."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when something that the control interface shows may have changed."""
+        self._spool = spool
+        self._indicator = indicator
+        self._rhythm = rhythm
+        self._store_fails = False
+        self._paused, self._resumed = asyncio.Event(), asyncio.Event()
+        (self._paused if device.is_paused() else self._resumed).set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._on_air(), name="on air")
+            loops.create_task(self._inbox(), name="inbox")
+            loops.create_task(self._tick(), name="tick")
+
+    async def _on_air(self) -> None:
+        """The two loops of the radio, between pauses. The radio is entered here, so that whatever ends them leaves it
+        silent."""
+        while True:
+            await self._resumed.wait()
+            async with self.radio, asyncio.TaskGroup() as loops:
+                listen = loops.create_task(self._listen(), name="listen")
+                broadcast = loops.create_task(self._broadcast(), name="broadcast")
+                await self._paused.wait()
+                listen.cancel()
+                broadcast.cancel()
+
+    # the loops
+
+    async def _listen(self) -> None:
+        async for reception in self.radio:
+            if self.clock.is_synchronized():
+                self.device.hear(reception)
+
+    async def _broadcast(self) -> None:
+        while True:
+            at = self.clock.now()
+            wait_until = at + LOOK
+            if self.clock.is_synchronized():
+                try:
+                    await self.radio.advertise(self.device.advertisement(at))
+                    wait_until = self.device.next_rotation(at)
+                except StoreError as error:
+                    # An identifier whose key is not stored could never be published: better silent than useless.
+                    self._note_store_failure(error)
+            await self.clock.sleep_until(wait_until)
+
+    async def _inbox(self) -> None:
+        self._spool.outbox.clean()
+        while True:
+            try:
+                self.look_into_inbox()
+                self.lay_out_uploads()
+            except StoreError as error:
+                self._note_store_failure(error)
+            await self.clock.sleep_until(self.clock.now() + LOOK)
+
+    async def _tick(self) -> None:
+        while True:
+            at = self.clock.now()
+            try:
+                self.device.tick(at)
+                self._store_fails = False
+            except StoreError as error:
+                self._note_store_failure(error)
+            self._indicator.show(self.indication())
+            self.on_change()
+            await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
+
+    # the spool
+
+    def look_into_inbox(self) -> None:
+        """Take in what sync brought: batches in order, then the index that lists them, then receipts. What cannot be
+        believed changes nothing, is reported and goes; sync fetches it anew once the index lists another digest."""
+        if not self.clock.is_synchronized():
+            return
+        inbox = self._spool.inbox
+        for name in inbox.names("batch-"):
+            self._take(name, self._apply_batch)
+        self._take(spool_names.INDEX, lambda data: self.device.apply_index(data))
+        for name in inbox.names("receipt-"):
+            self._take(name, self._apply_receipt)
+
+    def _take(self, name: str, apply: Callable[[bytes], None]) -> None:
+        data = self._spool.inbox.read(name)
+        if data is None:
+            return
+        try:
+            apply(data)
+        except (AuthorityError, ProtocolError) as error:
+            self.problem = str(error)
+            log.warning("not taken from the authority: %s", error)
+        else:
+            self.on_change()
+        self._spool.inbox.remove(name)
+
+    def _apply_batch(self, data: bytes) -> None:
+        applied = self.device.apply_export(data, self.clock.now())
+        if applied is not None:
+            self.problem = ""
+            log.info(
+                "batch %d applied: %d keys, %d matched, %d revoked",
+                applied.sequence,
+                applied.keys,
+                applied.matched,
+                applied.revoked,
+            )
+
+    def _apply_receipt(self, data: bytes) -> None:
+        closed = self.device.apply_receipt(data)
+        if closed is not None:
+            log.info("the authority %s the upload%s", closed.state, f": {closed.problem}" if closed.problem else "")
+
+    def lay_out_uploads(self) -> None:
+        """Put each pending upload into the outbox, again after a crash: posting twice gets one answer."""
+        present = set(self._spool.outbox.names("upload-"))
+        answered = {name.replace("receipt-", "upload-", 1) for name in self._spool.inbox.names("receipt-")}
+        for tag, sealed in self.device.pending_uploads().items():
+            name = spool_names.upload_name(tag)
+            if name not in present and name not in answered:
+                self._spool.outbox.write(name, sealed)
+
+    # what it shows
+
+    def indication(self) -> Indication:
+        """The one state that the light shows, the weightiest of those that hold."""
+        health = self.radio.health()
+        at = self.clock.now()
+        issued = self.device.keys_issued()
+        tier = self.device.alert().tier
+        states = {
+            Indication.OWN_CASE: tier is Tier.F0,
+            Indication.F1: tier is Tier.F1,
+            Indication.F2: tier is Tier.F2,
+            Indication.CLOCK_UNKNOWN: not self.clock.is_synchronized(),
+            Indication.STORAGE_FAULT: self._store_fails,
+            Indication.CANNOT_HEAR: not health.hearing,
+            Indication.CANNOT_ADVERTISE: not health.advertising,
+            Indication.KEYS_STALE: issued is None or at - issued > self._rhythm.stale_after,
+            Indication.SOMEONE_NEAR: self.device.nearby(at) > 0,
+        }
+        return weightiest(indication for indication, holds in states.items() if holds)
+
+    # what the carrier may ask, as control.interface.ControlledDaemon lists it
+
+    def status(self) -> StatusReport:
+        """How the box is."""
+        health = self.radio.health()
+        tier = self.device.alert().tier
+        last = self.device.last_upload()
+        issued = self.device.keys_issued()
+        indication = self.indication()
+        return StatusReport(
+            version=__version__,
+            protocol=self.device.protocol_name,
+            alert_level=tier.name if tier in (Tier.F1, Tier.F2) else None,
+            own_tier=last.tier.name
+            if last is not None and last.state == "accepted" and last.tier is not None
+            else None,
+            indication=indication.name,
+            sentence=indication.sentence,
+            nearby=self.device.nearby(self.clock.now()),
+            keys_updated_at=None if issued is None else issued // 1000,
+            last_upload=None if last is None else last.state,
+            last_upload_problem="" if last is None else last.problem,
+            hearing=health.hearing,
+            advertising=health.advertising,
+            paused=self._paused.is_set(),
+            problems=tuple(filter(None, (health.problem, self.problem))),
         )
-    )
-    return RiskModel(
-        weigh=by_nearness if exposure.rule == "near" else buckets,
-        transmission=transmission,
-        day_levels=(
-            Band(exposure.minutes / 3, exposure.minutes, RiskLevel.LOW),
-            Band(exposure.minutes, None, RiskLevel.HIGH),
-        ),
-        longest_window=exposure.window_minutes * MINUTE,
-    )
+
+    def encounters(self) -> list[EncounterDay]:
+        """Totals of each day kept, newest first."""
+        return [
+            EncounterDay(_date(d.day), d.rolling_ids, d.minutes, d.minutes_near)
+            for d in self.device.encounters(self.clock.now())
+        ]
+
+    def exposures(self) -> list[ExposureDay]:
+        """Days that count for something, newest first."""
+        return [
+            ExposureDay(_date(e.risk.day), e.tier.name, e.risk.level.name.lower(), round(e.risk.minutes))
+            for e in self.device.exposures()
+        ]
+
+    def consent(self, code: str) -> None:
+        """The carrier's yes: see Device.consent. The upload lies in the outbox when this returns."""
+        self.device.consent(code, self.clock.now())
+        log.info("consent given: own keys are sealed and wait to be sent")
+        self.lay_out_uploads()
+        self.on_change()
+
+    def pause(self) -> None:
+        """Neither send nor hear until `resume`, also over a restart."""
+        self.device.pause()
+        self._resumed.clear()
+        self._paused.set()
+        log.info("paused by the carrier")
+        self.on_change()
+
+    def resume(self) -> None:
+        """End a pause."""
+        self.device.resume()
+        self._paused.clear()
+        self._resumed.set()
+        log.info("resumed by the carrier")
+        self.on_change()
+
+    def _note_store_failure(self, error: BluezonedError) -> None:
+        if not self._store_fails:
+            log.error("%s", error)
+        self._store_fails = True
 
 
-def _authority_key(config: Config) -> ec.EllipticCurvePublicKey | None:
-    pem = options.public_key_pem(config.authority)
-    if not pem:
-        return None
-    try:
-        key = load_pem_public_key(pem)
-    except ValueError as error:
-        raise ConfigError("authority.public_key: not a PEM public key") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError("authority.public_key: not an ECDSA P-256 key")
-    return key
+def _date(day: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)

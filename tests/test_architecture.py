@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "bluezoned"
 WORDS = {"", "errors", "opaque", "clock", "config", "config_source", "advertisement"}
 WIRE = {"key_export", "key_index", "upload", "protobuf", "bounded_zip", "export_message"}
 EDGES = {"radio", "alert", "feed", "control", "authority"}
-PROGRAMS = {"daemon", "sync", "cli", "box", "service", "command_line", "demo", "simulator"}
+PROGRAMS = {"daemon", "sync", "cli", "box", "assembly", "service", "command_line", "demo", "simulator"}
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}
 
 CLOCK_MODULES = {"time", "random", "secrets", "datetime", "asyncio", "logging", "socket"}

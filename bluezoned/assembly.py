@@ -1,0 +1,160 @@
+"""A box put together from its settings: the heart's units from the operator's, the parts from their rooms. Layer 4."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from bluezoned import __version__, service
+from bluezoned import config as options
+from bluezoned.alert.journal import JournalIndicator
+from bluezoned.box import Box, Rhythm
+from bluezoned.clock import Clock, SystemClock
+from bluezoned.config import Config
+from bluezoned.control import interface
+from bluezoned.control.bus import BusError
+from bluezoned.errors import ConfigError, RadioError, StoreError
+from bluezoned.feed.spool import Spool
+from bluezoned.protocols import registry
+from bluezoned.protocols.bluezone import KeySchedule
+from bluezoned.protocols.protocol import DAY, ReportType, TracingProtocol
+from bluezoned.radio import desk
+from bluezoned.radio.radio import Radio
+from bluezoned.radio.recording import RecordingRadio
+from bluezoned.tracing.device import Device, Settings
+from bluezoned.tracing.exposure import Band, ByAttenuation, Infectiousness, RiskLevel, RiskModel, by_nearness, weights
+from bluezoned.tracing.proximity import MINUTE, Ranging
+from bluezoned.tracing.store import Store
+
+log = logging.getLogger(__name__)
+
+SECOND = 1000
+
+OFFER_AGAIN = 5_000
+"""ms until the lost D-Bus is tried again; it comes back within seconds, and nothing waits for it."""
+
+
+def settings(config: Config) -> Settings:
+    """What the device needs to know. ConfigError when the authority's key cannot be read."""
+    schedule = KeySchedule(config.beacon.key_schedule)
+    names = dict.fromkeys((config.beacon.protocol, *config.beacon.listen))
+    protocols: dict[str, TracingProtocol] = {name: registry.by_name(name, schedule) for name in names}
+    return Settings(
+        advertised=protocols[config.beacon.protocol],
+        heard=protocols,
+        authority_key=_authority_key(config),
+        tx_power=config.radio.tx_power_dbm,
+        ranging=Ranging(
+            attenuation_1m=config.proximity.attenuation_1m_db,
+            receive_offset=config.proximity.receive_offset_db,
+            assumed_tx_power=config.proximity.assumed_tx_power_dbm,
+        ),
+        model=risk_model(config.exposure),
+        silence=config.encounter.silence_s * SECOND,
+        retention=config.beacon.retention_days * DAY,
+    )
+
+
+def risk_model(exposure: options.Exposure) -> RiskModel:
+    """The rule in force. Low risk begins at a third of the minutes that make an exposure, as a hint without alarm."""
+    transmission = weights(
+        {
+            ReportType.UNKNOWN: exposure.weight_confirmed_test,
+            ReportType.CONFIRMED_TEST: exposure.weight_confirmed_test,
+            ReportType.CONFIRMED_CLINICAL: exposure.weight_confirmed_clinical,
+            ReportType.SELF_REPORT: exposure.weight_self_report,
+            # What a contact published; that it is no confirmed case is said by its tier.
+            ReportType.RECURSIVE: exposure.weight_confirmed_test,
+        },
+        {
+            Infectiousness.STANDARD: exposure.weight_standard_infectiousness,
+            Infectiousness.HIGH: exposure.weight_high_infectiousness,
+        },
+    )
+    edges = (0, *exposure.bucket_thresholds_db, None)
+    buckets = ByAttenuation(
+        tuple(
+            Band(low or 0, high, weight)
+            for low, high, weight in zip(edges, edges[1:], exposure.bucket_weights, strict=False)
+        )
+    )
+    return RiskModel(
+        weigh=by_nearness if exposure.rule == "near" else buckets,
+        transmission=transmission,
+        day_levels=(
+            Band(exposure.minutes / 3, exposure.minutes, RiskLevel.LOW),
+            Band(exposure.minutes, None, RiskLevel.HIGH),
+        ),
+        longest_window=exposure.window_minutes * MINUTE,
+    )
+
+
+def _authority_key(config: Config) -> ec.EllipticCurvePublicKey | None:
+    pem = options.public_key_pem(config.authority)
+    if not pem:
+        return None
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError as error:
+        raise ConfigError("authority.public_key: not a PEM public key") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError("authority.public_key: not an ECDSA P-256 key")
+    return key
+
+
+async def run(config: Config, desk_place: str | None, capture: Path | None) -> None:
+    """Compose one box and run it until SIGTERM. BluezonedError when a part cannot be had."""
+    async with AsyncExitStack() as stack:
+        clock, radio = await _clock_and_radio(stack, desk_place, capture)
+        store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
+        device = Device(settings(config), store, os.urandom)
+        spool = Spool(Path(config.beacon.spool_dir))
+        rhythm = Rhythm(config.beacon.tick_s * SECOND, config.authority.stale_after_s * SECOND)
+        box = Box(device, radio, clock, spool, JournalIndicator(), rhythm)
+        async with asyncio.TaskGroup() as tasks:
+            tracing = tasks.create_task(box.run())
+            offering = tasks.create_task(_offer(config, box))
+            for wish in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(wish, tracing.cancel)
+            service.notify_ready("tracing")
+            log.info("bluezoned %s traces with %s", __version__, device.protocol_name)
+            with suppress(asyncio.CancelledError):
+                await tracing
+            service.notify_stopping()
+            offering.cancel()
+            with suppress(StoreError):
+                device.tick(clock.now())
+
+
+async def _clock_and_radio(stack: AsyncExitStack, desk_place: str | None, capture: Path | None) -> tuple[Clock, Radio]:
+    if capture is not None:
+        clock = SystemClock()
+        return clock, RecordingRadio(capture, clock)
+    if desk_place is None:
+        raise RadioError("this version has no Bluetooth yet: give it a desk (--desk SOCKET:STATION) or a capture "
+                         "(--replay FILE)")  # fmt: skip
+    path, colon, station = desk_place.rpartition(":")
+    if not colon or not station:
+        raise RadioError("--desk wants SOCKET:STATION")
+    return await stack.enter_async_context(desk.join(Path(path), station))
+
+
+async def _offer(config: Config, box: Box) -> None:
+    """Stand on the bus, again whenever it was lost: tracing does not depend on it."""
+    clock = SystemClock()
+    while True:
+        try:
+            async with interface.offered(config.control.bus, config.beacon.instance, box) as offer:
+                box.on_change = offer.changed
+                await offer.lost()
+                log.warning("the D-Bus was lost; offering again")
+        except BusError as error:
+            log.warning("%s", error)
+        await clock.sleep_until(clock.now() + OFFER_AGAIN)
