@@ -236,7 +236,7 @@ class Box:
     def encounters(self) -> list[EncounterDay]:
         """Totals of each day kept, newest first."""
         return [
-            EncounterDay(_date(d.day), d.rolling_ids, d.minutes, d.minutes_near)
+            EncounterDay(_date(d.day), d.rolling_ids, d.minutes, round(d.minutes_near))
             for d in self.device.encounters(self.clock.now())
         ]
 

@@ -6,7 +6,7 @@ Every act takes the instant `at` (ms UTC) and is stored before it has an effect.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,12 +16,14 @@ from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.errors import AuthorityError
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, Tier, TracingProtocol
-from bluezoned.tracing.encounter import EncounterLog
+from bluezoned.tracing import proximity
+from bluezoned.tracing.encounter import LONGEST, Encounter, EncounterLog
 from bluezoned.tracing.exposure import (
     DayRisk,
     ExposureWindow,
     RiskLevel,
     RiskModel,
+    ScanInstance,
     assess,
     cut_windows,
     infectiousness,
@@ -30,9 +32,13 @@ from bluezoned.tracing.exposure import (
 )
 from bluezoned.tracing.keyring import Keyring
 from bluezoned.tracing.matching import Matcher
-from bluezoned.tracing.proximity import MINUTE, Ranging, minutes_near
+from bluezoned.tracing.proximity import MINUTE, Ranging
 from bluezoned.tracing.sighting import sight
 from bluezoned.tracing.store import MatchedKey, Store, StoredUpload
+
+CROWD = 15 * MINUTE
+"""ms before and after an encounter whose other encounters tell this box's offset: a box is carried otherwise an hour
+later. Halved, the crowd of a quarter of an hour is small; doubled, the next room counts in."""
 
 NEARBY = 2 * MINUTE
 """ms that a peer counts as present after its last packet. At one minute, a scan's gap makes the light flicker; at
@@ -75,7 +81,7 @@ class DayEncounters:
     day: int
     rolling_ids: int
     minutes: int
-    minutes_near: int
+    minutes_near: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Device:
         """How many rolling ids are present and probably within 2 m."""
         peers = self._log.nearby(at, NEARBY)
         ranging = self._settings.ranging
-        return sum(max(minutes_near(peer.minutes[-2:], None, ranging).values()) >= 0.5 for peer in peers)
+        return sum(max(proximity.excesses(peer.minutes[-2:], None, ranging).values()) >= 0 for peer in peers)
 
     @property
     def dropped(self) -> int:
@@ -308,11 +314,10 @@ class Device:
 
     def encounters(self, at: int) -> list[DayEncounters]:
         """Each UTC day of the retention, newest first, days without encounters left out."""
-        days: dict[int, list[tuple[int, int]]] = {}
+        days: dict[int, list[tuple[int, float]]] = {}
         for encounter in self._store.encounters(at - self._settings.retention, at + DAY):
-            near = minutes_near(encounter.minutes, None, self._settings.ranging)
-            minutes_near_it = sum(p >= 0.5 for p in near.values())
-            days.setdefault(encounter.start // DAY, []).append((len(encounter.minutes), minutes_near_it))
+            near = proximity.near_time(proximity.excesses(encounter.minutes, None, self._settings.ranging).values())
+            days.setdefault(encounter.start // DAY, []).append((len(encounter.minutes), near.minutes))
         return [
             DayEncounters(day, len(rows), sum(m for m, _ in rows), sum(n for _, n in rows))
             for day, rows in sorted(days.items(), reverse=True)
@@ -337,15 +342,37 @@ class Device:
         protocol = self._settings.heard.get(matched.key.protocol)
         if protocol is None:
             return []
-        minutes = merge(m for e in matched.encounters for m in e.minutes if m.at < matched.published)
         powers = (protocol.tx_power(matched.key, e.payload) for e in matched.encounters)
         tx_power = next((p for p in powers if p is not None), None)
-        scans = scan_instances(minutes, tx_power, self._settings.ranging)
+        scans: dict[int, ScanInstance] = {}
+        for meeting in _meetings(matched.encounters):
+            minutes = merge(m for e in meeting for m in e.minutes if m.at < matched.published)
+            scans |= scan_instances(minutes, tx_power, self._settings.ranging, self._crowd_offset(meeting))
         key = matched.key
         return [
             ExposureWindow(day, key.tier, key.report_type, infectiousness(key.days_since_onset), members)
             for day, members in cut_windows(scans, self._settings.model.longest_window)
         ]
+
+    def _crowd_offset(self, encounters: Sequence[Encounter]) -> float:
+        """dB by which this box heard everybody too loud while it met one peer. Powers are assumed: what one sends
+        cannot be known of those who did not match."""
+        start, end = min(e.start for e in encounters) - CROWD, max(e.end for e in encounters) + CROWD
+        crowd = self._store.encounters(start - LONGEST, end)
+        ranging = self._settings.ranging
+        return proximity.crowd_offset([proximity.excesses(e.minutes, None, ranging) for e in crowd if e.end >= start])
+
+
+def _meetings(encounters: Sequence[Encounter]) -> list[list[Encounter]]:
+    """Encounters of one key, in order, parted where it was out of reach for so long that the crowd is another."""
+    meetings: list[list[Encounter]] = []
+    latest = 0
+    for encounter in encounters:
+        if not meetings or encounter.start - latest > CROWD:
+            meetings.append([])
+        meetings[-1].append(encounter)
+        latest = max(latest, encounter.end)
+    return meetings
 
 
 def _tag(stored: StoredUpload) -> bytes:

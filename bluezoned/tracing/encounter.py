@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import Payload
-from bluezoned.tracing.proximity import MINUTE, Minute
+from bluezoned.tracing.proximity import MINUTE, Minute, MinuteSums
 from bluezoned.tracing.sighting import Sighting
 
 LONGEST = 240 * MINUTE
@@ -19,11 +19,11 @@ LONGEST = 240 * MINUTE
 is cut so that a minute's offset fits one byte."""
 
 MOST_OPEN = 20_000
-"""Open encounters held in memory (about 1 KB each). Five thousand rotating strangers in 20 minutes stay below; a
+"""Open encounters held in memory (1 to 2 KB each). Five thousand rotating strangers in 20 minutes stay below; a
 flood beyond it is counted and dropped rather than killing the beacon. Halved, a stadium is lost; doubled, 512 MB
 boards are at risk."""
 
-_MINUTE = struct.Struct("<BBhb")
+_MINUTE = struct.Struct("<BBhbB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,18 @@ class Encounter:
 
 
 def pack_minutes(minutes: Sequence[Minute]) -> bytes:
-    """5 bytes a minute: offset from the first (minutes), packets (up to 255), mean (1/100 dB), strongest (dBm)."""
+    """6 bytes a minute: offset from the first (minutes), packets (up to 255), mean (1/100 dB), strongest (dBm), and by
+    how much the mean power lies above the mean (1/10 dB; never below it, and below 20 dB for any real scatter)."""
     first = minutes[0].at
     return b"".join(
-        _MINUTE.pack((m.at - first) // MINUTE, min(m.packets, 255), round(m.mean * 100), m.strongest) for m in minutes
+        _MINUTE.pack(
+            (m.at - first) // MINUTE,
+            min(m.packets, 255),
+            round(m.mean * 100),
+            m.strongest,
+            max(0, min(255, round((m.power - m.mean) * 10))),
+        )
+        for m in minutes
     )
 
 
@@ -51,8 +59,8 @@ def unpack_minutes(packed: bytes, start: int) -> tuple[Minute, ...]:
     """The minutes of an encounter that began at `start` (ms). struct.error when the bytes are no whole number."""
     first = start - start % MINUTE
     return tuple(
-        Minute(first + offset * MINUTE, packets, mean / 100, strongest)
-        for offset, packets, mean, strongest in _MINUTE.iter_unpack(packed)
+        Minute(first + offset * MINUTE, packets, mean / 100, strongest, mean / 100 + above / 10)
+        for offset, packets, mean, strongest, above in _MINUTE.iter_unpack(packed)
     )
 
 
@@ -65,28 +73,22 @@ class _Open:
         self.protocol = sighting.protocol
         self.payload = sighting.payload
         self.start = self.end = sighting.at
-        self.sums: dict[int, list[int]] = {}
+        self.sums: dict[int, MinuteSums] = {}
         self.changed = True
 
     def add(self, sighting: Sighting) -> None:
         minute = sighting.at - sighting.at % MINUTE
         sums = self.sums.get(minute)
         if sums is None:
-            self.sums[minute] = [1, sighting.rssi, sighting.rssi]
-        else:
-            sums[0] += 1
-            sums[1] += sighting.rssi
-            sums[2] = max(sums[2], sighting.rssi)
+            sums = self.sums[minute] = MinuteSums()
+        sums.add(sighting.rssi)
         self.end = max(self.end, sighting.at)
         if self.payload.metadata is None and sighting.payload.metadata is not None:
             self.payload = replace(self.payload, metadata=sighting.payload.metadata)
         self.changed = True
 
     def freeze(self) -> Encounter:
-        minutes = tuple(
-            Minute(at, packets, total / packets, strongest)
-            for at, (packets, total, strongest) in sorted(self.sums.items())
-        )
+        minutes = tuple(sums.summary(at) for at, sums in sorted(self.sums.items()))
         return Encounter(self.protocol, self.payload, self.start, self.end, minutes)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bluezoned.protocols.protocol import DAY, ReportType, Tier
-from bluezoned.tracing.proximity import MINUTE, Minute, Ranging, attenuation, minutes_near
+from bluezoned.tracing import proximity
+from bluezoned.tracing.proximity import MINUTE, Minute, Ranging
 
 LONGEST_WINDOW = 30 * MINUTE
 """ms. GAEN v2 cuts windows at 30 min, so that an exposure's length tells no more than it must."""
@@ -46,7 +47,7 @@ class ScanInstance:
     """dB, of the mean."""
     seconds: float
     near: float = 0.0
-    """P(within 2 m), 0..1."""
+    """Share of it to count as within 2 m, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +77,25 @@ def merge(minutes: Iterable[Minute]) -> list[Minute]:
     merged: dict[int, Minute] = {}
     for minute in minutes:
         other = merged.get(minute.at)
-        if other is not None:
-            packets = minute.packets + other.packets
-            mean = (minute.mean * minute.packets + other.mean * other.packets) / packets
-            minute = Minute(minute.at, packets, mean, max(minute.strongest, other.strongest))
-        merged[minute.at] = minute
+        merged[minute.at] = minute if other is None else proximity.join(other, minute)
     return [merged[at] for at in sorted(merged)]
 
 
-def scan_instances(minutes: Sequence[Minute], tx_power: int | None, ranging: Ranging) -> dict[int, ScanInstance]:
-    """One per minute of a merged timeline, by start (ms); minutes bridged by the estimate carry the neighbours'
-    level."""
-    near = minutes_near(minutes, tx_power, ranging)
+def scan_instances(
+    minutes: Sequence[Minute], tx_power: int | None, ranging: Ranging, crowd_offset: float = 0.0
+) -> dict[int, ScanInstance]:
+    """One per minute of a merged timeline, by start (ms); a bridged minute carries the smoothed level alone.
+    `crowd_offset` (dB) is what the crowd told of this box's own offset then."""
+    sent = ranging.assumed_tx_power if tx_power is None else tx_power
     heard = {m.at: m for m in minutes}
     scans: dict[int, ScanInstance] = {}
-    for at in sorted(near):
-        minute = heard.get(at) or heard[at - MINUTE]
-        typical = attenuation(minute, tx_power, ranging)
-        strongest = typical - (minute.strongest - minute.mean)
-        scans[at] = ScanInstance(strongest, typical, MINUTE / 1000, near[at])
+    for at, excess in proximity.excesses(minutes, tx_power, ranging).items():
+        minute = heard.get(at)
+        level = excess + proximity.boundary_level(tx_power, ranging)
+        strongest, typical = (level, level) if minute is None else (minute.strongest, minute.mean)
+        lost = sent + ranging.receive_offset
+        near = proximity.near_share(excess - crowd_offset)
+        scans[at] = ScanInstance(lost - strongest, lost - typical, MINUTE / 1000, near)
     return scans
 
 
@@ -135,12 +136,8 @@ def look_up(bands: Sequence[Band], number: float) -> float | None:
 
 
 def by_nearness(scan: ScanInstance) -> float:
-    """Bluezone's weight of a minute: whole where it was more likely than not within 2 m, else nothing.
-
-    Not the probability itself: what a level says wrongly of one minute (a wall, a pocket) it says of the next too, so
-    the probabilities of an hour at 3 m do not add up to minutes that anybody spent near.
-    """
-    return 1.0 if scan.near >= 0.5 else 0.0
+    """Bluezone's weight of a minute: the share of it that counts as within 2 m."""
+    return scan.near
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +213,7 @@ class DayRisk:
     day: int
     level: RiskLevel
     minutes: float
-    """Weighed minutes; with Bluezone's rule, those that were more likely than not within 2 m."""
+    """Weighed minutes; with Bluezone's rule, the median of those spent within 2 m."""
     low_encounters: int
     high_encounters: int
     """Distinct windows at least, by level: windows alike in transmission risk and confidence may be one encounter."""

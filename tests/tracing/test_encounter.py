@@ -32,7 +32,8 @@ def test_minute_keeps_count_mean_and_strongest() -> None:
         log.hear(sighting(1, at, rssi))
 
     (found,) = log.changed()
-    assert found.minutes == (Minute(0, 3, -60.0, -50), Minute(MINUTE, 1, -80.0, -80))
+    assert [(m.at, m.packets, m.mean, m.strongest) for m in found.minutes] == [(0, 3, -60, -50), (MINUTE, 1, -80, -80)]
+    assert [round(m.power, 2) for m in found.minutes] == [-54.32, -80.0]
     assert (found.start, found.end) == (0, 60_000)
 
 
@@ -112,17 +113,26 @@ def test_order_of_different_identifiers_is_irrelevant(events: list[tuple[int, in
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 239), st.integers(1, 255), st.integers(-12_600, 2_000), st.integers(-126, 20)),
+        st.tuples(
+            st.integers(0, 239),
+            st.integers(1, 255),
+            st.integers(-12_600, 2_000),
+            st.integers(-126, 20),
+            st.integers(0, 255),
+        ),
         min_size=1,
         unique_by=lambda minute: minute[0],
     ),
     st.integers(0, 10**13),
 )
-def test_packed_minutes_come_back(rows: list[tuple[int, int, int, int]], start: int) -> None:
+def test_packed_minutes_come_back(rows: list[tuple[int, int, int, int, int]], start: int) -> None:
     rows.sort()
     first = start - start % MINUTE
     shift = rows[0][0]
-    minutes = tuple(Minute(first + (o - shift) * MINUTE, n, mean / 100, top) for o, n, mean, top in rows)
+    minutes = tuple(
+        Minute(first + (o - shift) * MINUTE, n, mean / 100, top, mean / 100 + above / 10)
+        for o, n, mean, top, above in rows
+    )
 
     assert unpack_minutes(pack_minutes(minutes), start) == minutes
 
@@ -137,4 +147,6 @@ def test_shuffled_packets_of_one_minute_give_one_summary() -> None:
     for at, rssi in shuffled:
         other.hear(sighting(1, at, rssi))
 
-    assert heard(one)[0].minutes == heard(other)[0].minutes
+    (ordered,), (mixed,) = heard(one)[0].minutes, heard(other)[0].minutes
+    assert (ordered.packets, ordered.mean, ordered.strongest) == (mixed.packets, mixed.mean, mixed.strongest)
+    assert abs(ordered.power - mixed.power) < 1e-9

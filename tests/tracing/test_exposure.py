@@ -164,13 +164,13 @@ def test_window_is_cut_at_midnight_utc() -> None:
 
 
 def test_minute_of_a_rotation_is_one_minute() -> None:
-    before, after = Minute(0, 3, -60.0, -55), Minute(0, 1, -64.0, -64)
+    before, after = Minute(0, 3, -60.0, -55, -60.0), Minute(0, 1, -64.0, -64, -60.0)
 
-    assert merge([before, after]) == [Minute(0, 4, -61.0, -55)]
+    assert merge([before, after]) == [Minute(0, 4, -61.0, -55, -60.0)]
 
 
 def test_missing_minute_between_two_is_bridged() -> None:
-    found = scan_instances([Minute(0, 5, -40, -38), Minute(2 * MINUTE, 5, -40, -38)], 0, Ranging())
+    found = scan_instances([Minute(0, 5, -40, -38, -40), Minute(2 * MINUTE, 5, -40, -38, -40)], 0, Ranging())
 
     assert list(found) == [0, MINUTE, 2 * MINUTE]
     assert found[MINUTE].near == found[0].near

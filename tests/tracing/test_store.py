@@ -20,7 +20,7 @@ from bluezoned.tracing.store import MIGRATIONS, Store
 
 def encounter(peer: int, start: int, minutes: int = 1) -> Encounter:
     first = start - start % MINUTE
-    summary = tuple(Minute(first + i * MINUTE, 3, -60.5, -55) for i in range(minutes))
+    summary = tuple(Minute(first + i * MINUTE, 3, -60.5, -55, -60.5 + 2.0) for i in range(minutes))
     return Encounter("bluezone", Payload(Opaque(bytes([peer]) * 12), None), start, summary[-1].at + 1, summary)
 
 

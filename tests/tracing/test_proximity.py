@@ -1,0 +1,104 @@
+"""The estimate of nearness: smoothing, silence, offsets of the crowd, minutes that do not grow by patience."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bluezoned.tracing import proximity
+from bluezoned.tracing.proximity import MINUTE, Minute, MinuteSums, Ranging
+
+RANGING = Ranging(attenuation_1m=67.0)
+LEVELS = st.lists(st.integers(-110, -30), min_size=1, max_size=60)
+
+
+def minute(number: int, level: float) -> Minute:
+    return Minute(number * MINUTE, 30, level, round(level), level)
+
+
+def summed(levels: list[int]) -> Minute:
+    sums = MinuteSums()
+    for level in levels:
+        sums.add(level)
+    return sums.summary(0)
+
+
+@given(LEVELS)
+def test_mean_power_lies_between_mean_and_strongest(levels: list[int]) -> None:
+    found = summed(levels)
+
+    assert found.mean - 1e-9 <= found.power <= found.strongest + 1e-9
+
+
+@given(LEVELS, LEVELS)
+def test_joined_halves_of_a_minute_are_the_minute(one: list[int], other: list[int]) -> None:
+    whole, joined = summed(one + other), proximity.join(summed(one), summed(other))
+
+    assert (joined.packets, joined.strongest) == (whole.packets, whole.strongest)
+    assert math.isclose(joined.mean, whole.mean, abs_tol=1e-9)
+    assert math.isclose(joined.power, whole.power, abs_tol=1e-6)
+
+
+def test_two_silent_minutes_between_two_heard_ones_are_bridged_and_three_are_not() -> None:
+    bridged = proximity.smooth([minute(0, -60), minute(3, -60)])
+    parted = proximity.smooth([minute(0, -60), minute(4, -60)])
+
+    assert list(bridged) == [0, MINUTE, 2 * MINUTE, 3 * MINUTE]
+    assert set(bridged.values()) == {-60}
+    assert list(parted) == [0, 4 * MINUTE]
+
+
+def test_boundary_follows_every_term_in_db() -> None:
+    base = proximity.boundary_level(0, RANGING)
+
+    assert base == -67 + proximity.BOUNDARY
+    assert proximity.boundary_level(-10, RANGING) == base - 10
+    assert proximity.boundary_level(None, Ranging(67.0, assumed_tx_power=4)) == base + 4
+    assert proximity.boundary_level(0, Ranging(67.0, receive_offset=3.0)) == base + 3
+
+
+def test_patience_at_a_distance_makes_no_minutes_near() -> None:
+    hour_far = [-6.0] * 60
+
+    assert proximity.near_time(hour_far).minutes < 1
+    assert proximity.near_probability(-6.0) > 0.3
+
+
+@given(st.lists(st.floats(-40, 40), max_size=30))
+def test_range_holds_the_median(excesses: list[float]) -> None:
+    found = proximity.near_time(excesses)
+
+    assert 0 <= found.low <= found.minutes <= found.high <= len(excesses)
+
+
+def test_lone_peer_tells_nothing_of_the_own_offset() -> None:
+    assert proximity.crowd_offset([{m * MINUTE: 20.0 for m in range(10)}]) == 0.0
+    assert proximity.crowd_offset([]) == 0.0
+
+
+@given(st.floats(-30, 30))
+def test_crowd_moves_the_boundary_towards_its_middle_and_not_without_end(shift: float) -> None:
+    crowd = [{m * MINUTE: level + shift for m in range(20)} for level in (-12.0, -6.0, 0.0, 6.0, 12.0)]
+
+    offset = proximity.crowd_offset(crowd)
+
+    assert abs(offset) <= proximity.CROWD_BOUND
+    assert offset * shift >= 0
+
+
+def test_own_offset_cancels_in_what_a_receiver_tells() -> None:
+    crowd = [{0: 5.0}, {0: -3.0}, {0: 1.0}]
+    louder = [{at: level + 7 for at, level in peer.items()} for peer in crowd]
+
+    assert math.isclose(proximity.residual(crowd[0], crowd), proximity.residual(louder[0], louder))
+
+
+def test_one_liar_among_five_moves_little() -> None:
+    honest = proximity.transmit_offset([0.0] * 5)
+    lied = proximity.transmit_offset([0.0] * 4 + [1000.0])
+
+    assert honest == 0.0
+    assert lied <= 1.5
+    assert proximity.transmit_offset([]) == 0.0
