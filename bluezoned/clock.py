@@ -31,7 +31,7 @@ class ManualClock:
     """A clock that stands still until `advance` moves it. It makes days pass in seconds, in demos and tests.
 
     `advance` returns only when each task that it woke rests again: sleeps on this clock, waits `at_rest`, or has
-    ended. So what happens at one instant has happened before the next. One loop, and one caller of `advance`, at a time.
+    ended. So what happens at one instant has happened before the next. One loop and one caller of `advance` at a time.
 
     What a woken task waits for cannot be seen from here: a thread's work, which time must wait for, looks like an
     event that only time brings. So a task that was woken and then awaits another one asleep on this clock, or an event
