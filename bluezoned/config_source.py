@@ -46,7 +46,7 @@ class Mistake:
         return ": ".join(part for part in (place, self.option, self.problem) if part)
 
 
-class ConfigErrors(ConfigError):  # noqa: N818 - several of them
+class ConfigErrors(ConfigError):
     """Every mistake found, in the order of sources."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:

@@ -35,7 +35,7 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
     """The report of the last try. StoreError when the spool fails, AuthorityError when `url` must not be asked."""
     report: FeedReport | None = None
 
-    class Unfinished(Exception):  # noqa: N818 - a state, said as one
+    class Unfinished(Exception):
         """A try left something to be done."""
 
     try:

@@ -23,19 +23,19 @@ _ABSENT = frozenset({ErrorType.SERVICE_UNKNOWN.value, ErrorType.NAME_HAS_NO_OWNE
 Value = TypeVar("Value")
 
 
-class DaemonNotRunning(BusError):  # noqa: N818 - a state, said as one
+class DaemonNotRunning(BusError):
     """Nobody offers org.bluezoned."""
 
 
-class DaemonTooSlow(BusError):  # noqa: N818
+class DaemonTooSlow(BusError):
     """The daemon is there and does not answer."""
 
 
-class NotAllowed(BusError):  # noqa: N818
+class NotAllowed(BusError):
     """The bus's policy keeps this caller from this call."""
 
 
-class DaemonRefused(BluezonedError):  # noqa: N818
+class DaemonRefused(BluezonedError):
     """The daemon said no; `name` is the error's name on the bus, the text is for people."""
 
     def __init__(self, name: str, text: str) -> None:
