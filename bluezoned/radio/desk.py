@@ -1,8 +1,9 @@
 """The ether and its clock for several processes on one machine: whole daemons, started and killed as in life.
 
-The desk owns the time. It asks each process that has joined when it next wakes, moves to the earliest of these
-instants, hands each what its radio hears on the way, and goes on when all rest again. A process that dies is gone at
-once; one that joins later finds the present time. One JSON object a line on a unix stream socket.
+The desk owns the time. Each process that has joined says when it next wakes and what it has on the air; the desk moves
+to the earliest instant at which that can change for somebody who listens, hands each what its radio hears on the way,
+and goes on when all rest again. Where nobody can hear anybody, each walks through its own wakings alone. A process that
+dies is gone at once; one that joins later finds the present time. One JSON object a line on a unix stream socket.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,10 +25,13 @@ from bluezoned.errors import RadioError
 from bluezoned.radio.ether import Ether, EtherRadio, hear_through
 
 LONGEST_LINE = 1 << 22
-"""Bytes. A minute in a crowd of a thousand is about a megabyte."""
+"""Bytes. A minute in a crowd of a thousand is about a megabyte and a half."""
 
 GREETING_S = 10.0
 """Seconds for the desk to tell the time to who joins."""
+
+_GONE = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, msgspec.DecodeError)
+"""What it looks like when the other side has died, or speaks another language."""
 
 
 class _Join(msgspec.Struct):
@@ -57,29 +61,45 @@ class _Guest:
 
     def __init__(self, station: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.station = station
+        self.at: int | None = None
+        """Until when it has lived, ms; None until it was first asked."""
         self.until: int | None = None
-        self.at = 0
-        self.is_gone = False
+        """When it next wakes, ms."""
+        self.on_air: Advertisement | None = None
         self._reader = reader
         self._writer = writer
 
-    async def move(self, to: int, receptions: list[Reception]) -> Advertisement | None:
-        """Move the guest and wait until it rests; what it has on the air then. Marks it gone when it dies."""
+    @property
+    def is_gone(self) -> bool:
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    async def move(self, to: int, receptions: Iterable[Reception]) -> None:
+        """Move the guest and wait until it rests."""
         said: dict[bytes, int] = {}
         heard = [(r.at, r.rssi, said.setdefault(r.advertisement.encode(), len(said))) for r in receptions]
         try:
             self._writer.write(msgspec.json.encode(_Move(to, heard, list(said))) + b"\n")
             await self._writer.drain()
             rest = msgspec.json.decode(await self._reader.readuntil(b"\n"), type=_Rest)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, msgspec.DecodeError):
-            self.is_gone = True
-            return None
+        except _GONE:
+            self.dismiss()
+            return
         self.at, self.until = to, rest.until
-        return None if rest.on_air is None else words.decode(rest.on_air)
+        self.on_air = None if rest.on_air is None else words.decode(rest.on_air)
+
+    def is_due(self, at: int) -> bool:
+        return self.until is not None and self.until <= at
+
+    def dismiss(self) -> None:
+        self._writer.close()
 
 
 class Desk:
-    """Serves an ether and its time at a socket. Owned by whoever decides when time passes."""
+    """Serves an ether and its time at a socket. Owned by whoever decides when time passes.
+
+    It waits for its guests without end: a limit that suits a Pi with a slow card would help nobody. One that is
+    stopped (not killed) stops the time.
+    """
 
     def __init__(self, ether: Ether, now: int, path: Path) -> None:
         self.now = now
@@ -99,45 +119,55 @@ class Desk:
         if self._server is not None:
             self._server.close()
         for guest in self._guests:
-            guest._writer.close()
+            guest.dismiss()
         self._path.unlink(missing_ok=True)
-
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, msgspec.DecodeError):
-            joined = msgspec.json.decode(await reader.readuntil(b"\n"), type=_Join)
-            writer.write(msgspec.json.encode(_Move(self.now)) + b"\n")
-            await writer.drain()
-            guest = _Guest(joined.station, reader, writer)
-            # A station that was killed and came back speaks for itself again.
-            self._guests = [g for g in self._guests if not g.station or g.station != joined.station]
-            self._guests.append(guest)
 
     async def settle(self) -> None:
         """Wait until every guest rests at the present instant, and take note of what each has on the air."""
-        await asyncio.gather(*(self._move(guest, self.now) for guest in list(self._guests)))
+        await self._move(self._guests, self.now)
 
     async def advance(self, to: int) -> None:
-        """Let time pass to `to` (ms)."""
+        """Let time pass to `to` (ms). ValueError when that is in the past."""
+        if to < self.now:
+            raise ValueError("a clock does not run backwards")
         await self.settle()
         while self.now < to:
-            wakings = [g.until for g in self._guests if g.until is not None]
-            until = min([to, *(max(waking, self.now + 1) for waking in wakings)])
-            moved = [
-                g for g in self._guests if until == to or g.until is None or g.until <= until or self._hears(g, until)
-            ]
+            # One that joined on the way may have something for this very instant; one that died has nothing any more.
+            await self._move([guest for guest in self._guests if guest.at is None], self.now)
+            senders = self._ether.senders(self.now)
+            wakings = [g.until for g in self._guests if g.station in senders and g.until is not None]
+            end = self._ether.step_end(self.now, to)
+            until = min([end, *(max(waking, self.now + 1) for waking in wakings)])
             start, self.now = self.now, until
-            await asyncio.gather(*(self._move(guest, start) for guest in moved))
+            # Who sleeps and hears nothing may lag behind while others meet, and comes up with them at the step's end.
+            everybody = until == end
+            moved = [g for g in self._guests if everybody or g.is_due(until) or self._hears(g, start)]
+            await self._move(moved, start)
 
-    def _hears(self, guest: _Guest, until: int) -> bool:
-        return bool(guest.station) and bool(self._ether.heard(guest.station, self.now, until))
+    def _hears(self, guest: _Guest, start: int) -> bool:
+        return bool(self._ether.heard(guest.station, start, self.now))
 
-    async def _move(self, guest: _Guest, start: int) -> None:
-        receptions = self._ether.heard(guest.station, start, self.now) if guest.station else []
-        advertisement = await guest.move(self.now, receptions)
-        if guest.station:
-            self._ether.put_on_air(guest.station, advertisement)
-        if guest.is_gone:
-            self._guests = [g for g in self._guests if g is not guest]
+    async def _move(self, guests: Iterable[_Guest], start: int) -> None:
+        """Bring guests to the present, hearing from `start` on, and the ether up to what they have on the air."""
+        moved = list(guests)
+        await asyncio.gather(*(g.move(self.now, self._ether.heard(g.station, start, self.now)) for g in moved))
+        self._guests = [guest for guest in self._guests if not guest.is_gone]
+        present = {guest.station: guest.on_air for guest in self._guests}
+        for station in present.keys() | {guest.station for guest in moved}:
+            self._ether.put_on_air(station, present.get(station))
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            joined = msgspec.json.decode(await reader.readuntil(b"\n"), type=_Join)
+            writer.write(msgspec.json.encode(_Move(self.now)) + b"\n")
+            await writer.drain()
+        except _GONE:
+            writer.close()
+            return
+        for guest in self._guests:
+            if guest.station and guest.station == joined.station:
+                guest.dismiss()  # a station that was killed and came back speaks for itself again
+        self._guests.append(_Guest(joined.station, reader, writer))
 
 
 # the other side
@@ -147,20 +177,15 @@ class Desk:
 async def join(path: Path, station: str) -> AsyncIterator[tuple[ManualClock, EtherRadio]]:
     """A clock and a radio at the desk, for one daemon. RadioError when there is no desk at `path`. When the desk is
     gone, time stands still."""
-    on_air: list[Advertisement | None] = [None]
-
-    def put_on_air(advertisement: Advertisement | None) -> None:
-        on_air[0] = advertisement
-
-    radio = EtherRadio(put_on_air)
-    async with _joined(path, station, radio, on_air) as clock:
+    async with _joined(path, station) as (clock, radio):
         yield clock, radio
 
 
 @contextlib.asynccontextmanager
 async def join_clock(path: Path) -> AsyncIterator[ManualClock]:
-    """The desk's clock, for a server. RadioError when there is no desk at `path`."""
-    async with _joined(path, "", None, [None]) as clock:
+    """The desk's clock, for a server. RadioError when there is no desk at `path`. When the desk is gone, time stands
+    still."""
+    async with _joined(path, "") as (clock, _):
         yield clock
 
 
@@ -178,19 +203,13 @@ def now(path: Path) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _joined(
-    path: Path, station: str, radio: EtherRadio | None, on_air: list[Advertisement | None]
-) -> AsyncIterator[ManualClock]:
+async def _joined(path: Path, station: str) -> AsyncIterator[tuple[ManualClock, EtherRadio]]:
+    reader, writer, present = await _greet(path, station)
+    clock = ManualClock(present)
+    radio = EtherRadio(clock)
+    following = asyncio.create_task(_follow(reader, writer, clock, radio))
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
-        writer.write(msgspec.json.encode(_Join(station)) + b"\n")
-        greeting = msgspec.json.decode(await asyncio.wait_for(reader.readuntil(b"\n"), GREETING_S), type=_Move)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, msgspec.DecodeError) as error:
-        raise RadioError(f"there is no desk at {path}") from error
-    clock = ManualClock(greeting.to)
-    following = asyncio.create_task(_follow(reader, writer, clock, radio, on_air))
-    try:
-        yield clock
+        yield clock, radio
     finally:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -198,21 +217,36 @@ async def _joined(
         writer.close()
 
 
+async def _greet(path: Path, station: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
+    """A connection to the desk and the time there (ms)."""
+    writer = None
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+        writer.write(msgspec.json.encode(_Join(station)) + b"\n")
+        async with asyncio.timeout(GREETING_S):
+            line = await reader.readuntil(b"\n")
+        return reader, writer, msgspec.json.decode(line, type=_Move).to
+    except (TimeoutError, *_GONE) as error:
+        if writer is not None:
+            writer.close()
+        raise RadioError(f"there is no desk at {path}") from error
+
+
 async def _follow(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    clock: ManualClock,
-    radio: EtherRadio | None,
-    on_air: list[Advertisement | None],
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, clock: ManualClock, radio: EtherRadio
 ) -> None:
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+    """Go with the desk until it ends."""
+    try:
         while True:
             move = msgspec.json.decode(await reader.readuntil(b"\n"), type=_Move)
             said = [words.decode(data) for data in move.said]
-            receptions = [Reception(said[which], rssi, at) for at, rssi, which in move.heard]
             await clock.settle()
-            await hear_through(clock, radio, receptions, move.to)
-            present = on_air[0]
-            rest = _Rest(clock.next_waking, None if present is None else present.encode())
-            writer.write(msgspec.json.encode(rest) + b"\n")
+            await hear_through(clock, radio, (Reception(said[n], rssi, at) for at, rssi, n in move.heard), move.to)
+            on_air = None if radio.on_air is None else radio.on_air.encode()
+            writer.write(msgspec.json.encode(_Rest(clock.next_waking, on_air)) + b"\n")
             await writer.drain()
+    except _GONE:
+        radio.lose("the desk is gone, and its time stands still")
+    finally:
+        # Whatever ended this, the desk must not wait for us.
+        writer.close()

@@ -6,10 +6,12 @@ The world stands still between instants of a ManualClock; nothing is random that
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -18,6 +20,13 @@ from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.clock import ManualClock
 from bluezoned.errors import RadioError
 from bluezoned.radio.radio import RadioHealth
+
+QUEUE = 1024
+"""Receptions that wait for a listener who is at other work; what comes then is dropped and counted. A crowd of a
+hundred sends that in about ten seconds."""
+
+LONGEST_STEP = 60_000
+"""ms. A minute in a crowd of a thousand is 60,000 receptions of 24 bytes on a socket."""
 
 
 class Packet(NamedTuple):
@@ -33,7 +42,7 @@ class Path(Protocol):
     """What of a sender's packets reaches a receiver, and how loud."""
 
     def packets(self, start: int, end: int) -> Iterator[Packet]:
-        """Those in [start, end) ms since the path was opened, in order."""
+        """Those in [start, end) ms since the path was opened, in order. Asking in pieces gives the same as at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +50,22 @@ class Trace:
     """A recorded series of packets, begun anew as often as needed: its own levels, gaps and times."""
 
     recorded: tuple[Packet, ...]
-    """In order; `at` in ms since the recording began."""
+    """In order; `at` in ms since the recording began, before `length`."""
     length: int
     """ms after which it begins anew."""
 
+    def __post_init__(self) -> None:
+        instants = [0, *(packet.at for packet in self.recorded), self.length - 1]
+        if any(later < earlier for earlier, later in itertools.pairwise(instants)):
+            raise ValueError("a recording's packets are in order and within its length")
+
     def packets(self, start: int, end: int) -> Iterator[Packet]:
         for lap in range(start // self.length, -(-end // self.length)):
-            for at, rssi in self.recorded:
-                if start <= (moment := lap * self.length + at) < end:
-                    yield Packet(moment, rssi)
+            first = lap * self.length
+            for at, rssi in self.recorded[bisect_left(self.recorded, (start - first,)) :]:
+                if first + at >= end:
+                    break
+                yield Packet(first + at, rssi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +117,24 @@ class Ether:
         else:
             self._on_air[station] = advertisement
 
+    def senders(self, at: int) -> set[str]:
+        """Whom somebody could hear at `at`."""
+        return {link.sender for links in self._links.values() for link in links if link.start <= at < link.end}
+
+    def step_end(self, now: int, to: int) -> int:
+        """How far from `now` towards `to` (ms) to go at once: until the next path opens, and for a minute where one is
+        open, so that few receptions are on their way together."""
+        ends = [to, *(link.start for links in self._links.values() for link in links if link.start > now)]
+        if self.senders(now):
+            ends.append(now + LONGEST_STEP)
+        return min(ends)
+
     def heard(self, receiver: str, start: int, end: int) -> list[Reception]:
-        """What reaches `receiver` in [start, end) ms if nobody changes what is on the air, in order of time."""
+        """What reaches `receiver` in [start, end) ms if nobody changes what is on the air, in order of time; at one
+        instant, in the order in which the paths were opened."""
         receptions = [
             Reception(self._on_air[link.sender], packet.rssi, link.start + packet.at)
-            for link in self._links[receiver]
+            for link in self._links.get(receiver, ())
             if link.sender in self._on_air and link.start < end and start < link.end
             for packet in link.path.packets(max(start, link.start) - link.start, min(end, link.end) - link.start)
         ]
@@ -113,58 +142,66 @@ class Ether:
 
 
 class EtherRadio:
-    """The adapter of one station. Whoever moves the world hands it receptions with `deliver`."""
+    """The adapter of one station. Whoever moves the world asks what is `on_air` and brings receptions by `deliver`."""
 
-    def __init__(self, put_on_air: Callable[[Advertisement | None], None]) -> None:
-        self._put_on_air = put_on_air
+    def __init__(self, clock: ManualClock) -> None:
+        self.on_air: Advertisement | None = None
+        self._clock = clock
         self._is_open = False
-        self._is_advertising = False
-        self._handed: asyncio.Queue[Reception] = asyncio.Queue()
-        self._asked = asyncio.Event()
+        self._lost = ""
+        self._dropped = 0
+        self._waiting: asyncio.Queue[Reception] = asyncio.Queue(QUEUE)
 
     async def __aenter__(self) -> Self:
         self._is_open = True
+        self._dropped = 0
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_open = self._is_advertising = False
-        self._put_on_air(None)
-        self._asked.set()
+        self._is_open = False
+        self.on_air = None
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
 
     async def advertise(self, advertisement: Advertisement) -> None:
-        if not self._is_open:
-            raise RadioError("the radio is not open")
+        if problem := self.health().problem:
+            raise RadioError(problem)
         advertisement.encode()
-        self._is_advertising = True
-        self._put_on_air(advertisement)
+        self.on_air = advertisement
 
     async def __aiter__(self) -> AsyncIterator[Reception]:
         while True:
-            self._asked.set()
-            yield await self._handed.get()
+            with self._clock.at_rest():
+                reception = await self._waiting.get()
+            yield reception
 
     def health(self) -> RadioHealth:
-        return RadioHealth(self._is_open, self._is_advertising, "" if self._is_open else "the radio is off")
+        problem = self._lost or ("" if self._is_open else "the radio is off")
+        return RadioHealth(not problem, not problem and self.on_air is not None, problem, self._dropped)
 
     async def deliver(self, reception: Reception) -> None:
-        """Hand over one reception; returns when the listener has dealt with it and asks for the next. Lost when nobody
-        has opened the radio."""
+        """Hand over one reception, at its instant; returns when the listener has dealt with it. Lost when nobody has
+        entered the radio."""
         if not self._is_open:
             return
-        await self._asked.wait()
-        self._asked.clear()
-        self._handed.put_nowait(reception)
-        await self._asked.wait()
+        if self._waiting.full():
+            self._dropped += 1
+            return
+        self._waiting.put_nowait(reception)
+        await self._clock.settle()
+
+    def lose(self, problem: str) -> None:
+        """There is no world any more, for the reason that `health` gives from now on."""
+        self._lost = problem
 
 
-async def hear_through(clock: ManualClock, radio: EtherRadio | None, receptions: Iterable[Reception], to: int) -> None:
+async def hear_through(clock: ManualClock, radio: EtherRadio, receptions: Iterable[Reception], to: int) -> None:
     """Move `clock` to `to` (ms), handing over each reception at its instant."""
     for reception in receptions:
         await clock.advance(reception.at)
-        if radio is not None:
-            await radio.deliver(reception)
+        await radio.deliver(reception)
     await clock.advance(to)
 
 
@@ -177,19 +214,20 @@ class Desk:
         self._radios: dict[str, EtherRadio] = {}
 
     def radio(self, station: str) -> EtherRadio:
-        """A radio for one more station."""
-        radio = EtherRadio(lambda advertisement: self._ether.put_on_air(station, advertisement))
-        self._radios[station] = radio
-        return radio
+        """A radio for one more station, in place of an older one of that name."""
+        self._radios[station] = EtherRadio(self._clock)
+        return self._radios[station]
 
     async def advance(self, to: int) -> None:
-        """Let time pass to `to` (ms): who sleeps wakes, who is in the air is heard."""
+        """Let time pass to `to` (ms): who sleeps wakes, who is in the air is heard. ValueError when that is in the
+        past."""
         await self._clock.settle()
-        while self._clock.now() < to:
-            now = self._clock.now()
+        while (now := self._clock.now()) < to:
+            for station, radio in self._radios.items():
+                self._ether.put_on_air(station, radio.on_air)
+            # Up to the next waking nobody changes what is on the air.
             waking = self._clock.next_waking
-            # Up to the next waking nobody can change what is on the air.
-            until = to if waking is None else min(to, max(waking, now + 1))
+            until = min(self._ether.step_end(now, to), to if waking is None else max(waking, now + 1))
             receptions = [
                 (reception.at, station, reception)
                 for station in self._radios
@@ -199,6 +237,7 @@ class Desk:
                 await self._clock.advance(at)
                 await self._radios[station].deliver(reception)
             await self._clock.advance(until)
+        await self._clock.advance(to)
 
 
 def _by_time_and_station(entry: tuple[int, str, Reception]) -> tuple[int, str]:

@@ -18,6 +18,8 @@ class RadioHealth:
     advertising: bool
     problem: str
     """A sentence for people, empty when all is well."""
+    dropped: int = 0
+    """Receptions lost since the radio was entered, because nobody took them while they came."""
 
 
 class Radio(Protocol):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.clock import ManualClock
 from bluezoned.errors import RadioError
-from bluezoned.radio.ether import Desk, Ether, EtherRadio, PathLoss, recorded
+from bluezoned.radio.ether import LONGEST_STEP, QUEUE, Desk, Ether, EtherRadio, PathLoss, recorded
+from bluezoned.radio.radio import RadioHealth
 
 ONE = Advertisement(manufacturer_data={1: b"one"})
 TWO = Advertisement(manufacturer_data={1: b"two"})
+HOUR = 3_600_000
 TRACE = recorded([(0.0, -50), (1.5, -60), (4.0, -55)], 5.0)
 
 
@@ -92,16 +97,115 @@ async def test_asking_in_pieces_and_at_once_gives_the_same() -> None:
 
 
 async def test_radio_that_is_left_is_silent_and_can_be_entered_again() -> None:
-    on_air: list[Advertisement | None] = []
-    radio = EtherRadio(on_air.append)
+    radio = EtherRadio(ManualClock(0))
 
     async with radio:
         await radio.advertise(ONE)
-        assert radio.health().advertising
+        assert radio.health() == RadioHealth(hearing=True, advertising=True, problem="")
+    assert radio.on_air is None
     assert not radio.health().hearing
     with pytest.raises(RadioError):
-        await radio.advertise(ONE)
+        await radio.advertise(TWO)
     async with radio:
         await radio.advertise(TWO)
+        assert radio.on_air == TWO
 
-    assert on_air == [ONE, None, TWO, None]
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 6000)), max_size=6), st.data())
+def test_the_same_world_is_heard_the_same_however_it_is_moved(
+    meetings: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    stops = sorted(data.draw(st.lists(st.integers(0, 9_999), max_size=6)))
+
+    async def heard(stops: list[int]) -> dict[str, list[Reception]]:
+        async with World() as world:
+            for seed, (sender, start) in enumerate(meetings):
+                receiver = "b" if sender == "a" else "a"
+                world.ether.open_path(sender, receiver, PathLoss(2.0, gap=300, seed=seed), start, start + 3000)
+
+            async def rotate(station: str) -> None:
+                for advertisement in itertools.cycle((ONE, TWO)):
+                    await world.radios[station].advertise(advertisement)
+                    await world.clock.sleep_until(world.clock.now() + 700)
+
+            world.tasks += [asyncio.create_task(rotate(name)) for name in "ab"]
+            await world.clock.settle()
+            for stop in [*stops, 10_000]:
+                await world.desk.advance(stop)
+        return world.heard
+
+    assert asyncio.run(heard(stops)) == asyncio.run(heard([]))
+
+
+async def test_nobody_need_listen_for_time_to_pass() -> None:
+    world = World()
+    world.ether.open_path("a", "b", PathLoss(1.0), 0, 10_000)
+
+    async with world.radios["a"] as a, world.radios["b"]:
+        await a.advertise(ONE)
+        await world.desk.advance(10_000)
+
+    assert world.clock.now() == 10_000
+
+
+async def test_listener_that_goes_does_not_stop_time() -> None:
+    async with World() as world:
+        world.ether.open_path("a", "b", PathLoss(1.0), 0, 10_000)
+        await world.radios["a"].advertise(ONE)
+
+        await world.desk.advance(2500)
+        world.tasks[1].cancel()
+        await world.desk.advance(10_000)
+
+    assert [r.at for r in world.heard["b"]] == [0, 1000, 2000]
+
+
+async def test_listener_may_sleep_between_two_receptions() -> None:
+    world = World()
+    heard: list[tuple[int, int]] = []
+
+    async def listen() -> None:
+        async for reception in world.radios["b"]:
+            heard.append((reception.at, world.clock.now()))
+            await world.clock.sleep_until(world.clock.now() + 1500)
+
+    world.ether.open_path("a", "b", PathLoss(1.0), 0, 4000)
+    async with world.radios["a"] as a, world.radios["b"]:
+        await a.advertise(ONE)
+        listening = asyncio.create_task(listen())
+        await world.desk.advance(10_000)
+        listening.cancel()
+
+    assert heard == [(0, 0), (1000, 1500), (2000, 3000), (3000, 4500)]
+
+
+async def test_what_nobody_takes_is_dropped_and_counted() -> None:
+    world = World()
+    world.ether.open_path("a", "b", PathLoss(1.0, gap=10), 0, 10 * (QUEUE + 5))
+
+    async with world.radios["a"] as a, world.radios["b"] as b:
+        await a.advertise(ONE)
+        await world.desk.advance(60_000)
+        assert b.health().dropped == 5
+
+    async with b:
+        assert b.health().dropped == 0
+        listening = asyncio.create_task(anext(aiter(b)))
+        await world.clock.settle()
+        assert not listening.done()
+        listening.cancel()
+
+
+async def test_silent_days_cost_one_step_and_a_meeting_one_a_minute() -> None:
+    ether = Ether()
+    ether.open_path("a", "b", TRACE, 3 * HOUR, 3 * HOUR + 90_000)
+
+    assert ether.step_end(0, 72 * HOUR) == 3 * HOUR
+    assert ether.step_end(3 * HOUR, 72 * HOUR) == 3 * HOUR + LONGEST_STEP
+    assert ether.step_end(3 * HOUR + 90_000, 72 * HOUR) == 72 * HOUR
+
+
+@pytest.mark.parametrize("rows", [[(2.0, -50), (1.0, -50)], [(-1.0, -50)], [(5.0, -50)]])
+def test_recording_out_of_order_or_length_is_refused(rows: list[tuple[float, int]]) -> None:
+    with pytest.raises(ValueError, match="in order and within its length"):
+        recorded(rows, 5.0)
