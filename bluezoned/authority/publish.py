@@ -22,7 +22,8 @@ from bluezoned.protocols.protocol import DAY
 
 INDEX = "index"
 MOST_KEYS = 400_000
-"""Keys of one batch; boxes refuse files beyond 24 MiB. What remains goes into the next run's."""
+"""Keys of one batch, new and taken back together; boxes refuse files beyond 24 MiB or 32 MiB unpacked, and a key takes
+up to 55 bytes. What remains goes into the next run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ class Publisher:
         # Embargo: until the last sighting that counts has passed, a published key could be broadcast by anybody.
         embargo = registry.by_name(protocol).tolerance
         with self.store.transaction() as transaction:
-            waiting = transaction.waiting_keys(protocol, at - embargo)[:MOST_KEYS]
+            # What is taken back goes first: a false alarm must not wait behind new keys.
             back = transaction.waiting_revocations(protocol)[:MOST_KEYS]
+            waiting = transaction.waiting_keys(protocol, at - embargo)[: MOST_KEYS - len(back)]
             if not waiting and not back:
                 return None
             batch = self._write_batch(transaction, protocol, at, waiting, back)
