@@ -65,7 +65,7 @@ async def street(tmp_path: Path) -> AsyncIterator[Street]:
     stage = Stage(tmp_path, tmp_path / "desk", bus.address, free_port())
     ether = Ether()
     for one, other in (("a", "b"), ("b", "a")):
-        ether.open_path(one, other, PathLoss(1.0, level_1m=scene.LEVEL_1M, shadowing=1), NINE, NINE + DAY)
+        ether.open_path(one, other, PathLoss(0.5, level_1m=scene.LEVEL_1M, shadowing=1), NINE, NINE + DAY)
     async with Desk(ether, NINE, stage.desk) as desk:
         boxes = {
             name: Beacon(

@@ -202,11 +202,11 @@ class Beacon(Player):
         raise DemoError(f"box {self.name} could not take the consent")
 
     async def start_sync(self) -> asyncio.subprocess.Process:
-        """One visit to the authority, under way."""
+        """One visit to the authority, under way; it reports as JSON."""
         return await asyncio.create_subprocess_exec(
-            program("bluezoned-sync"), "--config", str(self._settings), "--tries", "1",
+            program("bluezoned-sync"), "--config", str(self._settings), "--tries", "1", "--json",
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=self._stage.environment,
         )  # fmt: skip

@@ -6,6 +6,7 @@ With `kills`, pulls the plug of a random program at random moments and starts it
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -47,6 +48,12 @@ class Scene:
     now: int
     status: dict[str, StatusReport] = field(default_factory=dict)
     minutes_near: dict[str, int] = field(default_factory=dict)
+    level: dict[str, float] = field(default_factory=dict)
+    """dBm, mean of what a box heard in the last step; absent when it heard nobody."""
+    fetched: dict[str, int] = field(default_factory=dict)
+    """Signed batches that a box's sync has brought."""
+    sent: dict[str, int] = field(default_factory=dict)
+    """Sealed uploads that it has carried out."""
 
 
 Audience = Callable[[Scene, str], None]
@@ -62,6 +69,7 @@ class Director:
         self._audience = audience
         self._random = random.Random(seed)
         self._kills = self._moments(kills)
+        self._ether = Ether()
         self._scene = Scene(story.START)
         self._cases: dict[str, str] = {}
         self.killed: list[str] = []
@@ -95,9 +103,8 @@ class Director:
             bus_environment = Stage(self._directory, self._directory / "desk", "", 0).environment
             bus = Bus(self._directory, bus_environment)
             stage = Stage(self._directory, self._directory / "desk", bus.address, free_port())
-            ether = Ether()
-            scene.furnish(ether)
-            desk = await stack.enter_async_context(Desk(ether, story.START, stage.desk))
+            scene.furnish(self._ether)
+            desk = await stack.enter_async_context(Desk(self._ether, story.START, stage.desk))
             authority = Authority(stage)
             await authority.init()
             key = (authority.data / "device.toml").read_text()
@@ -121,6 +128,7 @@ class Director:
                 self._say(text)
             case Advance(to):
                 await self._desk.advance(to)
+                self._measure(self._scene.now, to)
                 self._scene.now = to
             case SyncAll():
                 for beacon in self._beacons.values():
@@ -151,7 +159,12 @@ class Director:
         for _ in range(TRIES):
             process = await beacon.start_sync()
             self._syncing = process
-            if await process.wait() == 0:
+            output, _ = await process.communicate()
+            if process.returncode == 0:
+                report = json.loads(output)
+                scene = self._scene
+                scene.fetched[beacon.name] = scene.fetched.get(beacon.name, 0) + report["batches"]
+                scene.sent[beacon.name] = scene.sent.get(beacon.name, 0) + report["uploads"]
                 return
             await self._authority.ready()
         raise DemoError(f"box {beacon.name} could not reach the authority: see {self._authority.log}")
@@ -174,6 +187,14 @@ class Director:
                 self._scene.status[name] = await beacon.status()
                 self._scene.minutes_near[name] = await beacon.minutes_near()
         self._audience(self._scene, "")
+
+    def _measure(self, start: int, end: int) -> None:
+        for name in story.NAMES:
+            levels = [reception.rssi for reception in self._ether.heard(name, start, end)]
+            if levels:
+                self._scene.level[name] = sum(levels) / len(levels)
+            else:
+                self._scene.level.pop(name, None)
 
     def _say(self, text: str) -> None:
         self._audience(self._scene, text)

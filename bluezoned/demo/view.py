@@ -59,21 +59,23 @@ class LiveView:
 
     def _boxes(self, scene: Scene) -> Table:
         title = f"{instant(scene.now)} UTC, protocol {self._protocol}"
-        table = Table("box", "light", "near now", "minutes within 2 m", "list of cases", "upload", title=title)
+        table = Table("box", "light", "hears", "near now", "min within 2 m", "list of cases", "keys", title=title)
         for name in story.NAMES:
             status = scene.status.get(name)
             if status is None:
-                table.add_row(story.WHO[name], "starting", "", "", "", "")
+                table.add_row(story.WHO[name], "starting", "", "", "", "", "")
                 continue
             light = Text(f"● {status.indication}", style=_COLOURS.get(status.indication, "magenta"))
             issued = "none yet" if status.keys_updated_at is None else instant(status.keys_updated_at * 1000)
+            level = scene.level.get(name)
             table.add_row(
                 story.WHO[name],
                 light,
+                "-" if level is None else f"{level:.0f} dBm",
                 str(status.nearby),
                 str(scene.minutes_near.get(name, 0)),
                 issued,
-                status.last_upload or "-",
+                f"in {scene.fetched.get(name, 0)}, out {scene.sent.get(name, 0)}",
             )
         return table
 
