@@ -72,6 +72,7 @@ class Director:
         self._ether = Ether()
         self._scene = Scene(story.START)
         self._cases: dict[str, str] = {}
+        self._pulling = asyncio.Lock()
         self.killed: list[str] = []
         """Whose plug was pulled, in order."""
 
@@ -214,6 +215,8 @@ class Director:
         victims: list[Authority | Beacon] = [self._authority, *self._beacons.values()]
         victim = self._random.choice(victims)
         self.killed.append(victim.name)
-        await victim.kill()
-        await victim.start()
-        await victim.ready()
+        # One at a time: two plugs of one box pulled at once would start it twice.
+        async with self._pulling:
+            await victim.kill()
+            await victim.start()
+            await victim.ready()
