@@ -90,7 +90,9 @@ def application(house: House, clock: Clock) -> Litestar:
 
     @asynccontextmanager
     async def publishing(_: Litestar) -> AsyncIterator[None]:
-        loop = asyncio.create_task(_publish_for_ever(house, clock))
+        # Once before the first request: who is answered at all finds an index.
+        await _publish(house, clock.now())
+        loop = asyncio.create_task(_publish_on_schedule(house, clock))
         try:
             yield
         finally:
@@ -107,19 +109,23 @@ def application(house: House, clock: Clock) -> Litestar:
     )
 
 
-async def _publish_for_ever(house: House, clock: Clock) -> None:
+async def _publish_on_schedule(house: House, clock: Clock) -> None:
     every = house.settings.publish.every_s * 1000
     while True:
         at = clock.now()
-        try:
-            published = await asyncio.to_thread(house.publisher.publish, at)
-            if published.batches:
-                log.info("published %d batches, %d keys, %d revoked", published.batches, published.keys,
-                         published.revoked)  # fmt: skip
-        except BluezonedError as error:
-            # Nothing half done is listed; the next run makes it good.
-            log.error("publishing failed: %s", error)
         await clock.sleep_until(at - at % every + every)
+        await _publish(house, clock.now())
+
+
+async def _publish(house: House, at: int) -> None:
+    try:
+        published = await asyncio.to_thread(house.publisher.publish, at)
+    except BluezonedError as error:
+        # Nothing half done is listed; the next run makes it good.
+        log.error("publishing failed: %s", error)
+        return
+    if published.batches:
+        log.info("published %d batches, %d keys, %d revoked", published.batches, published.keys, published.revoked)
 
 
 def _ask_database(house: House) -> None:
