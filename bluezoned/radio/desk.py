@@ -107,6 +107,7 @@ class Desk:
         self._ether = ether
         self._path = path
         self._guests: list[_Guest] = []
+        self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -118,8 +119,7 @@ class Desk:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        for guest in self._guests:
-            guest.dismiss()
+        await asyncio.gather(*map(_close, self._connections))
         self._path.unlink(missing_ok=True)
 
     async def settle(self) -> None:
@@ -151,12 +151,16 @@ class Desk:
         """Bring guests to the present, hearing from `start` on, and the ether up to what they have on the air."""
         moved = list(guests)
         await asyncio.gather(*(g.move(self.now, self._ether.heard(g.station, start, self.now)) for g in moved))
+        for guest in self._guests:
+            if guest.is_gone:
+                guest.dismiss()
         self._guests = [guest for guest in self._guests if not guest.is_gone]
         present = {guest.station: guest.on_air for guest in self._guests}
         for station in present.keys() | {guest.station for guest in moved}:
             self._ether.put_on_air(station, present.get(station))
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections = {known for known in self._connections if not known.is_closing()} | {writer}
         try:
             joined = msgspec.json.decode(await reader.readuntil(b"\n"), type=_Join)
             writer.write(msgspec.json.encode(_Move(self.now)) + b"\n")
@@ -168,6 +172,12 @@ class Desk:
             if guest.station and guest.station == joined.station:
                 guest.dismiss()  # a station that was killed and came back speaks for itself again
         self._guests.append(_Guest(joined.station, reader, writer))
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 # the other side
@@ -214,7 +224,7 @@ async def _joined(path: Path, station: str) -> AsyncIterator[tuple[ManualClock, 
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
-        writer.close()
+        await _close(writer)
 
 
 async def _greet(path: Path, station: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
@@ -228,7 +238,7 @@ async def _greet(path: Path, station: str) -> tuple[asyncio.StreamReader, asynci
         return reader, writer, msgspec.json.decode(line, type=_Move).to
     except (TimeoutError, *_GONE) as error:
         if writer is not None:
-            writer.close()
+            await _close(writer)
         raise RadioError(f"there is no desk at {path}") from error
 
 

@@ -239,15 +239,21 @@ async def test_no_desk_is_said(tmp_path: Path) -> None:
             pass
 
 
-async def test_garbage_at_the_desk_disturbs_nobody(tmp_path: Path) -> None:
-    async with Desk(Ether(), 0, tmp_path / "desk") as table:
-        _, writer = await asyncio.open_unix_connection(tmp_path / "desk")
-        writer.write(b"garbage\n")
-        await writer.drain()
-        writer.close()
-        await table.advance(1000)
+@pytest.mark.parametrize(
+    "greeting", [b"garbage\n", b'{"station": 1}\n', b"\xff\n", b'{"station": "b"}\n{"until": "x"}\n']
+)
+async def test_garbage_at_the_desk_is_shown_the_door_and_disturbs_nobody(greeting: bytes, tmp_path: Path) -> None:
+    async with Desk(Ether(), 0, tmp_path / "desk") as table, desk.join_clock(tmp_path / "desk") as clock:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "desk")
+        writer.write(greeting)
+        shown_out = asyncio.create_task(reader.read())
+        while not shown_out.done():
+            await table.advance(table.now + 1000)
+            await asyncio.sleep(0)
 
-        assert table.now == 1000
+        assert clock.now() == table.now
+        writer.close()
+        await writer.wait_closed()
 
 
 def test_advertisement_is_not_needed_to_hear() -> None:
