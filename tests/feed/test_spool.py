@@ -132,17 +132,20 @@ with Box(Path(sys.argv[1])).writing("index") as file:
     assert list(spool.inbox.directory.iterdir()) == []
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file of this process may pass 1000 bytes; the kernel says EFBIG as it would say ENOSPC."""
+    """No file of this process may pass 1000 bytes; the kernel says EFBIG as it would say ENOSPC. For a moment only: the
+    test runner's own report may be such a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_named(spool: Spool, full_disk: None) -> None:
-    with pytest.raises(StoreError, match="the disk is full"):
+def test_a_full_disk_is_named(spool: Spool) -> None:
+    with pytest.raises(StoreError, match="the disk is full"), full_disk():
         spool.inbox.write("index", bytes(1001))
 
     assert list(spool.inbox.directory.iterdir()) == []
