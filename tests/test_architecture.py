@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,19 @@ EDGES = {"radio", "alert", "feed", "control", "authority"}
 PROGRAMS = {"daemon", "sync", "cli", "box", "assembly", "service", "command_line", "demo", "simulator"}
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}
 
-CLOCK_MODULES = {"time", "random", "secrets", "datetime", "asyncio", "logging", "socket"}
-SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|CREATE TABLE|PRAGMA)\b")
+NETWORK = {"aiohttp", "ftplib", "http", "httpx", "litestar", "requests", "smtplib", "ssl", "urllib.request", "uvicorn"}
+TIME_AND_CHANCE = {"asyncio", "datetime", "random", "secrets", "select", "stamina", "threading", "time", "uuid"}
+PROCESSES = {"concurrent", "importlib", "multiprocessing", "signal", "socket", "subprocess"}
+MACHINE_AND_PEOPLE = {"bleak", "bluez_peripheral", "click", "dbus_next", "logging", "rich", "systemd"}
+WORLD = NETWORK | TIME_AND_CHANCE | PROCESSES | MACHINE_AND_PEOPLE
+"""What the heart must not import: time, chance, other processes, other machines, people."""
+
+AMBIENT = {"environ", "environb", "getenv", "getrandom", "urandom"}
+DATABASES = {"sqlite3", "sqlalchemy"}
+ON_THE_NETWORK = {"feed.client", "authority.server", "authority.cli"}
+STORES = {"tracing.store", "authority.store"}
+READING_THE_CLOCK = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|UPDATE .+ SET|(CREATE|DROP|ALTER) TABLE|PRAGMA)\b", re.S)
 
 
 def layer(module: str) -> int:
@@ -48,15 +62,21 @@ def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            yield "." * node.level + (node.module or "")
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def own(names: Iterator[str], modules: set[str]) -> set[str]:
+def own(names: Iterable[str], modules: set[str]) -> set[str]:
     """Those of this package, without its name."""
     inside = {name.removeprefix("bluezoned").removeprefix(".") for name in names if name.split(".")[0] == "bluezoned"}
     return {name for name in inside if name in modules and name}
+
+
+def within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
 
 
 def complaints(module: str, source: str, modules: set[str]) -> list[str]:
@@ -64,9 +84,11 @@ def complaints(module: str, source: str, modules: set[str]) -> list[str]:
     tree = ast.parse(source)
     names = set(imported(tree))
     return [
-        *_arrows(module, own(iter(names), modules)),
+        *_arrows(module, own(names, modules)),
         *(_impurities(module, tree, names) if is_heart(module) else ()),
-        *_strangers(module, tree),
+        *_foreign_arrows(module, names),
+        *_strange_texts(module, tree),
+        *_strange_calls(module, tree),
     ]
 
 
@@ -85,30 +107,54 @@ def _impurities(module: str, tree: ast.AST, names: set[str]) -> Iterator[str]:
             yield f"{module} awaits"
             break
     for name in sorted(names):
-        if name.split(".")[0] in CLOCK_MODULES:
+        if within(name, WORLD | {"bluezoned.clock", "bluezoned.config", "bluezoned.config_source"}):
             yield f"{module} imports {name}"
-        if name in ("bluezoned.clock", "bluezoned.config", "bluezoned.config_source"):
-            yield f"{module} imports {name}"
+        if name.startswith("os.") and name.removeprefix("os.") in AMBIENT:
+            yield f"{module} reads {name.removeprefix('os.')}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "urandom"):
+        if isinstance(node, ast.Attribute) and node.attr in AMBIENT:
             yield f"{module} reads {node.attr}"
 
 
-def _strangers(module: str, tree: ast.AST) -> Iterator[str]:
-    """Texts that belong to one room, docstrings left out, and prints outside the programs."""
+def _foreign_arrows(module: str, names: set[str]) -> Iterator[str]:
+    for name in sorted(names):
+        if name.startswith("."):
+            yield f"{module} imports relatively"
+        if within(name, DATABASES) and module not in STORES:
+            yield f"{module} imports {name}"
+        if within(name, NETWORK) and module not in ON_THE_NETWORK:
+            yield f"{module} imports {name}"
+        if within(name, {"time"}) and module != "clock" and layer(module) < 4:
+            yield f"{module} reads the clock"
+
+
+def _strange_texts(module: str, tree: ast.AST) -> Iterator[str]:
+    """Texts that belong to one room, docstrings left out."""
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
-            if "org.bluez." in node.value and not module.startswith("radio.bluez"):
-                yield f"{module} names org.bluez"
-            if re.search(r"\borg\.bluezoned\.", node.value) and not module.startswith("control"):
-                yield f"{module} names org.bluezoned"
-            if SQL.search(node.value) and module not in ("tracing.store", "authority.store"):
-                yield f"{module} speaks SQL"
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            text = node.value
+        else:
+            continue
+        if re.search(r"\borg\.bluez\b", text) and not module.startswith("radio.bluez"):
+            yield f"{module} names org.bluez"
+        if re.search(r"\borg\.bluezoned\b", text) and module != "control.names":
+            yield f"{module} names org.bluezoned"
+        if SQL.search(text) and module not in STORES:
+            yield f"{module} speaks SQL"
+
+
+def _strange_calls(module: str, tree: ast.AST) -> Iterator[str]:
+    """Telling the time outside the clock, and people outside the programs. The demo also times itself."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            if called in ("print", "click.echo") and layer(module) < 4:
+            if called in ("print", "click.echo", "sys.stdout.write", "sys.stderr.write") and layer(module) < 4:
                 yield f"{module} prints"
+            if any(called.endswith(reading) for reading in READING_THE_CLOCK) and not within(module, {"clock", "demo"}):
+                yield f"{module} reads the clock"
 
 
 def sources() -> dict[str, str]:
@@ -146,6 +192,19 @@ def test_module_knows_its_room(module: str) -> None:
         ("daemon", "NAME = 'org.bluezoned.Daemon1'", "daemon names org.bluezoned"),
         ("daemon", "db.execute('SELECT id FROM encounter')", "daemon speaks SQL"),
         ("feed.client", "print('fetched')", "feed.client prints"),
+        ("tracing.device", "from ..radio import radio", "tracing.device imports relatively"),
+        ("tracing.device", "from . import matching", "tracing.device imports relatively"),
+        ("upload", "from os import urandom", "upload reads urandom"),
+        ("tracing.device", "import importlib", "tracing.device imports importlib"),
+        ("tracing.matching", "import sqlite3", "tracing.matching imports sqlite3"),
+        ("box", "import aiohttp", "box imports aiohttp"),
+        ("box", "from urllib import request", "box imports urllib.request"),
+        ("feed.client", "from time import time", "feed.client reads the clock"),
+        ("box", "import asyncio\nasync def f(): await asyncio.sleep(1)", "box reads the clock"),
+        ("cli", "import datetime\nat = datetime.datetime.now()", "cli reads the clock"),
+        ("alert.journal", "NAME = 'org.bluez'", "alert.journal names org.bluez"),
+        ("control.proxy", "NAME = f'org.bluezoned.{x}'", "control.proxy names org.bluezoned"),
+        ("feed.spool", "db.execute(f'UPDATE {table} SET x = 1')", "feed.spool speaks SQL"),
     ],
 )
 def test_checker_sees_what_does_not_belong(module: str, source: str, complaint: str) -> None:
@@ -157,7 +216,43 @@ def test_every_new_room_must_be_given_a_place() -> None:
         layer("helpers")
 
 
-def test_the_cards_packages_are_all_used() -> None:
+def reached_from(module: str) -> set[str]:
+    """The module and every other of ours that it draws in."""
+    reached: set[str] = set()
+    ahead = {module}
+    while ahead:
+        reached |= ahead
+        ahead = {name for at in ahead for name in own(imported(ast.parse(SOURCES[at])), set(SOURCES))} - reached
+    return reached
+
+
+def test_the_daemon_cannot_reach_the_network() -> None:
+    assert not reached_from("daemon") & ON_THE_NETWORK
+
+
+def test_sync_cannot_reach_a_secret() -> None:
+    assert not {module for module in reached_from("sync") if within(module, {"tracing", "radio", "control"})}
+
+
+def test_every_foreign_import_is_declared() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg")
+    declared = setup["options"]["install_requires"] + setup["options.extras_require"]["authority"]
+    names = {re.split(r"[<>=~\[]", line)[0].strip().lower() for line in declared.splitlines() if line}
+    homes = metadata.packages_distributions()
+    foreign = {
+        name.split(".")[0]
+        for source in SOURCES.values()
+        for name in imported(ast.parse(source))
+        if name.split(".")[0] not in sys.stdlib_module_names | {"bluezoned"}
+    }
+
+    undeclared = {name for name in foreign if not names & {home.lower() for home in homes.get(name, [])}}
+
+    assert not undeclared
+
+
+def test_bus_journal_and_cryptography_come_from_the_chosen_libraries() -> None:
     used = {name.split(".")[0] for source in SOURCES.values() for name in imported(ast.parse(source))}
 
     assert {"dbus_next", "cryptography", "systemd"} <= used
