@@ -1,8 +1,10 @@
 # What can be done here. Each target sets up what it needs; `make` alone puts the programs into .venv/bin.
 #
-#   make           the programs in .venv/bin
+#   make           the programs in .venv/bin (make help shows this list)
 #   make demo      the whole job on one desk, without Bluetooth (PROTOCOL=bluezone|gaen|dp3t)
 #   make test      linters, types and tests
+#   make lint      linters and types alone
+#   make bench     what the desk costs
 #   make clean     remove what make made
 
 PROTOCOL ?= bluezone
@@ -10,13 +12,16 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: all demo test lint clean
+.PHONY: all help demo test lint bench clean
 
 all: $(SETUP)
 
 $(SETUP): setup.cfg pyproject.toml set-up.sh
 	./set-up.sh $(VENV)
 	touch $@
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 demo: $(SETUP)
 	$(PYTHON) -m bluezoned.demo --protocol $(PROTOCOL)
@@ -28,6 +33,9 @@ lint: $(SETUP)
 
 test: lint
 	$(PYTHON) -m pytest -q
+
+bench: $(SETUP)
+	$(PYTHON) tests/bench/desk.py
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
