@@ -54,11 +54,13 @@ Message = Callable[..., Any]
 """A class that protobuf makes at run time: no checker knows its fields."""
 
 
-def _classes() -> dict[str, Message]:
+def _classes(highest_field: int) -> dict[str, Message]:
     file = descriptor_pb2.FileDescriptorProto(name="export.proto", package="gaen", syntax="proto2")
     for name, rows in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for number, kind, field_name in rows:
+            if number > highest_field:
+                continue
             field = message.field.add(name=field_name, number=number)
             field.label = field.LABEL_REPEATED if field_name in _REPEATED else field.LABEL_OPTIONAL
             if kind in _MESSAGES:
@@ -70,8 +72,11 @@ def _classes() -> dict[str, Message]:
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"gaen.{name}")) for name in _MESSAGES}
 
 
-_CLASSES = _classes()
+_CLASSES = _classes(highest_field=1002)
 TemporaryExposureKeyExport = _CLASSES["TemporaryExposureKeyExport"]
 TemporaryExposureKey = _CLASSES["TemporaryExposureKey"]
 SignatureInfo = _CLASSES["SignatureInfo"]
 TEKSignatureList = _CLASSES["TEKSignatureList"]
+
+PublishedExport = _classes(highest_field=1000)["TemporaryExposureKeyExport"]
+"""The export as published, to readers of which our extensions are unknown fields."""

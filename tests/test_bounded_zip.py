@@ -118,6 +118,45 @@ def test_a_comment_is_refused() -> None:
     assert flaw_of(zipped([("a", b"x")], comment=b"see below")) is Flaw.DAMAGED
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"), [(4, 1), (6, 1), (8, 2), (10, 2), (20, 1)], ids=["disk", "first", "here", "count", "comment"]
+)
+def test_an_unusual_end_of_the_directory_is_refused(offset: int, value: int) -> None:
+    odd = zipped([("a", b"x")])
+    struct.pack_into("<H", odd, len(odd) - 22 + offset, value)
+
+    assert flaw_of(odd) is Flaw.UNEXPECTED
+
+
+def test_more_entries_than_members_are_refused_unread() -> None:
+    lying = zipped([("a", b"x")])
+    struct.pack_into("<HH", lying, len(lying) - 14, 3, 3)
+
+    assert flaw_of(lying) is Flaw.UNEXPECTED
+
+
+def test_something_between_the_directory_and_its_end_is_refused() -> None:
+    parted = zipped([("a", b"x")])
+    parted[-22:-22] = b"between"
+
+    assert flaw_of(parted) is Flaw.DAMAGED
+
+
+@pytest.mark.parametrize("bit", [4, 5, 6, 13], ids=["enhanced", "patch", "strong", "masked"])
+def test_unusual_flags_are_refused(bit: int) -> None:
+    odd = zipped([("a", b"x")])
+    struct.pack_into("<H", odd, directory(odd) + 8, 1 << bit)
+
+    assert flaw_of(odd) is Flaw.UNEXPECTED
+
+
+def test_a_member_packed_otherwise_than_listed_is_refused() -> None:
+    lying = zipped([("a", b"x")], zipfile.ZIP_STORED)
+    struct.pack_into("<H", lying, 8, zipfile.ZIP_DEFLATED)
+
+    assert flaw_of(lying) is Flaw.DAMAGED
+
+
 def test_an_encrypted_member_is_refused() -> None:
     locked = zipped([("a", b"x")])
     locked[directory(locked) + 8] |= 1

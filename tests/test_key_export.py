@@ -168,6 +168,16 @@ def test_googles_protobuf_reads_ours() -> None:
     assert (signature.signature_info, signature.batch_num, signature.batch_size) == (info, 1, 1)
 
 
+def test_readers_that_know_only_the_published_fields_skip_ours() -> None:
+    content, _ = members(written(key(1, tier=Tier.F1), revoked=(key(2),)))
+
+    message = gaen_schema.PublishedExport.FromString(content[16:])  # type: ignore[attr-defined]
+
+    assert [(bytes(k.key_data), k.rolling_period, k.report_type) for k in message.keys] == [(key(1).secret, 144, 1)]
+    assert [(bytes(k.key_data), k.report_type) for k in message.revised_keys] == [(key(2).secret, 5)]
+    assert (message.region, message.end_timestamp) == ("VN", PUBLISHED // 1000)
+
+
 def test_openssl_verifies_ours(tmp_path: Path) -> None:
     content, signatures = members(written())
     (signature,) = gaen_schema.TEKSignatureList.FromString(signatures).signatures  # type: ignore[attr-defined]
@@ -379,8 +389,9 @@ def test_an_unknown_protocol_is_refused() -> None:
     assert refusal(signed(message)) is Reason.UNKNOWN_PROTOCOL
 
 
-HEADS: list[Callable[[Any], None]] = [
+HEADS: list[Callable[[Any], object]] = [
     lambda message: message.ClearField("end_timestamp"),
+    lambda message: (message.ClearField("start_timestamp"), message.ClearField("end_timestamp")),
     lambda message: setattr(message, "start_timestamp", PUBLISHED // 1000 + 1),
     lambda message: setattr(message, "end_timestamp", (1 << 64) - 1),
     lambda message: setattr(message, "region", "\x1b[2J"),
@@ -392,7 +403,7 @@ HEADS: list[Callable[[Any], None]] = [
 
 
 @pytest.mark.parametrize("change", HEADS, ids=itertools.count())
-def test_an_impossible_head_is_refused(change: Callable[[Any], None]) -> None:
+def test_an_impossible_head_is_refused(change: Callable[[Any], object]) -> None:
     message = foreign()
     change(message)
 
@@ -453,6 +464,13 @@ def test_keys_that_a_reader_would_refuse_are_not_written(changes: dict[str, Any]
 )
 def test_batches_that_a_reader_would_refuse_are_not_written(changes: dict[str, Any], reason: Reason) -> None:
     assert reason_for_writing(**changes) is reason
+
+
+def test_a_batch_too_large_for_a_reader_is_not_written() -> None:
+    with pytest.raises(KeyExportError) as caught:
+        key_export.write(export(), SIGNING_KEY, "4" * key_export.LARGEST_SIGNATURES)
+
+    assert caught.value.reason is Reason.TOO_LARGE
 
 
 def test_times_are_widened_to_whole_seconds() -> None:

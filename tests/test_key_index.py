@@ -125,6 +125,17 @@ def test_another_spelling_of_the_signature_is_refused() -> None:
     assert refusal(line + b"\r\n" + body) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("line", [b"MAB=", b"MA==MA==", base64.b64encode(bytes(73))], ids=["spare", "two", "long"])
+def test_what_can_be_no_signature_is_not_even_peeked_behind(line: bytes) -> None:
+    body = key_index.write(index(), SIGNING_KEY).partition(b"\n")[2]
+    key_index.peek(b"MAA=\n" + body)
+
+    with pytest.raises(KeyIndexError) as caught:
+        key_index.peek(line + b"\n" + body)
+
+    assert caught.value.reason is Reason.MALFORMED
+
+
 @given(st.binary(max_size=200))
 def test_anything_else_is_refused(data: bytes) -> None:
     assert refusal(data) in (Reason.MALFORMED, Reason.WRONG_KEY)
@@ -199,6 +210,13 @@ NOTHINGS = [b"", b"[]", b"null", b"1", b'"x"', b'{"x":"\xff"}', b"1" * 10_000, b
 @pytest.mark.parametrize("body", NOTHINGS, ids=range(len(NOTHINGS)))
 def test_a_signed_nothing_is_refused(body: bytes) -> None:
     assert refusal(signed(body)) is Reason.MALFORMED
+
+
+def test_a_document_beyond_ascii_is_refused() -> None:
+    listed = document() | {"later": "\u00e9"}
+
+    assert refusal(signed(json.dumps(listed, ensure_ascii=False).encode())) is Reason.MALFORMED
+    assert key_index.read(signed(listed), PUBLIC_KEY).sequence == 2
 
 
 def test_what_later_versions_add_is_skipped() -> None:

@@ -70,6 +70,13 @@ def test_a_length_beyond_all_memory_is_refused() -> None:
         fields(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f")
 
 
+def test_numbers_beyond_64_bits_are_cut_as_by_google() -> None:
+    data = b"\x20" + b"\xff" * 9 + b"\x7f"
+
+    assert fields(data) == [(4, (1 << 64) - 1)]
+    assert gaen_schema.TemporaryExposureKey.FromString(data).rolling_period == -1  # type: ignore[attr-defined]
+
+
 def test_negative_numbers_of_others_are_read_as_64_bits() -> None:
     theirs = gaen_schema.TemporaryExposureKey(rolling_period=-1).SerializeToString()
 
