@@ -28,6 +28,9 @@ NONCE_SIZE = 16
 CODE = re.compile(r"[0-9A-Z]{6,24}")
 """What a code can look like, once normalised; which ones exist is the authority's to know."""
 
+_LONGEST_TYPED = 100
+"""Characters as typed: 24 with as many spaces or dashes between as anybody needs."""
+
 _PLAIN_SIZE = 2048
 """Bytes of the padded text. Thirty keys of 32 bytes take 1,184; the rest is room for a later version."""
 
@@ -95,7 +98,8 @@ class Receipt:
 
 def normalise_code(text: str) -> str:
     """Upper case, without spaces and dashes. UploadError when no code can look like that."""
-    code = re.sub(r"[\s-]", "", text).upper()
+    # Whoever may ask for consent must not keep the daemon busy with megabytes of dashes.
+    code = re.sub(r"[\s-]", "", text).upper() if len(text) <= _LONGEST_TYPED else ""
     if not CODE.fullmatch(code):
         raise UploadError("this is not a code: it has 8 digits, or 16 letters and digits")
     return code

@@ -285,7 +285,9 @@ def test_codes_are_taken_as_people_type_them(typed: str, code: str) -> None:
     assert upload.normalise_code(typed) == code
 
 
-@pytest.mark.parametrize("typed", ["", "12345", "1" * 25, "12345678!", "\u0661" * 8, "caf\u00e9-cafe-cafe"])
+@pytest.mark.parametrize(
+    "typed", ["", "12345", "1" * 25, "12345678!", "\u0661" * 8, "caf\u00e9-cafe-cafe", "1-" * 8 + "-" * 99]
+)
 def test_what_can_be_no_code_is_refused_and_not_repeated(typed: str) -> None:
     with pytest.raises(UploadError) as caught:
         upload.normalise_code(typed)
