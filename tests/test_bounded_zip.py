@@ -135,6 +135,13 @@ def test_more_entries_than_members_are_refused_unread() -> None:
     assert flaw_of(lying) is Flaw.UNEXPECTED
 
 
+def test_a_directory_of_another_size_than_claimed_is_refused() -> None:
+    lying = zipped([("a", b"x")])
+    struct.pack_into("<L", lying, len(lying) - 10, 1)
+
+    assert flaw_of(lying) is Flaw.DAMAGED
+
+
 def test_something_between_the_directory_and_its_end_is_refused() -> None:
     parted = zipped([("a", b"x")])
     parted[-22:-22] = b"between"
@@ -152,7 +159,7 @@ def test_unusual_flags_are_refused(bit: int) -> None:
 
 def test_a_member_packed_otherwise_than_listed_is_refused() -> None:
     lying = zipped([("a", b"x")], zipfile.ZIP_STORED)
-    struct.pack_into("<H", lying, 8, zipfile.ZIP_DEFLATED)
+    struct.pack_into("<H", lying, directory(lying) + 10, zipfile.ZIP_DEFLATED)
 
     assert flaw_of(lying) is Flaw.DAMAGED
 
