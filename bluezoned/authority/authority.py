@@ -6,30 +6,18 @@ Every check of an upload is listed, with its reason, in docs/authority-checks.md
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned import upload
-from bluezoned.authority import case, verification
+from bluezoned.authority import case, plausibility, verification
 from bluezoned.authority.case import Case, CaseError
 from bluezoned.authority.store import Store, Transaction
 from bluezoned.authority.verification import Code, Kind, Problem
-from bluezoned.errors import ProtocolError
 from bluezoned.opaque import Opaque
-from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, ReportType, Tier
 from bluezoned.upload import Receipt, Upload, UploadError
-
-LONGEST_AGE = 15 * DAY
-"""ms. Boxes keep 14 days and today; older keys would be matched by nobody."""
-
-CLOCK_ERROR = 2 * 3_600_000
-"""ms that a box's clock may run ahead. Its present key may end up to one rotation from now; more is made up."""
-
-MOST_PER_DAY = 4
-"""Keys whose windows begin on one day: a publication cuts a day's key in two, three publications make four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +41,18 @@ class IssuedCode:
     code: str
     expires: int
     """ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guessing:
+    """How often wrong short codes come."""
+
+    last_day: int
+    """In the last 24 hours."""
+    is_shut: bool
+    """Whether short codes are refused now."""
+    held_until: int
+    """ms; the end of the last hold, 0 before the first."""
 
 
 class Authority:
@@ -102,8 +102,15 @@ class Authority:
 
     def cases(self) -> list[tuple[Case, list[Code]]]:
         """Every case with its codes, newest first."""
-        with self._store.transaction() as transaction:
-            return [(found, transaction.codes_of(found.id)) for found in transaction.cases()]
+        with self._store.snapshot() as seen:
+            return [(found, seen.codes_of(found.id)) for found in seen.cases()]
+
+    def guessing(self, at: int) -> Guessing:
+        """What is known of people who try codes."""
+        with self._store.snapshot() as seen:
+            last_day = seen.failures(at - DAY)
+            guard = seen.guard()
+        return Guessing(last_day, guard.is_shut(at, last_day), guard.held_until)
 
     def _live_case(self, transaction: Transaction, case_id: str) -> Case:
         found = transaction.case(case_id)
@@ -137,54 +144,34 @@ class Authority:
         found = transaction.case(code.case)
         if found is None or found.revoked is not None:
             return self._refusal(message.nonce, Problem.CASE_REVOKED, at)
-        if not are_plausible(message.keys, at):
+        keys = plausibility.recent(message.keys, at)
+        if not plausibility.are_plausible(keys, at):
             # The code stays good: a box with a wrong clock may be mended within its lifetime.
             return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
         receipt = upload.write_receipt(Receipt(message.nonce, True, "", found.tier, at), self._secrets.signing_key)
         transaction.use_code(code.digest, at)
-        transaction.put_upload(
-            message.nonce, bound_to, found.id, at, receipt, [_attributed(key, found) for key in message.keys]
-        )
+        attributed = [_attributed(key, found) for key in keys]
+        transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, attributed)
         return receipt
 
     def _code(self, transaction: Transaction, text: str, at: int) -> Code | Problem:
         short = verification.is_short(text)
-        if short and transaction.failures(at - verification.HOUR) >= verification.FAILURES_PER_HOUR:
+        if short and transaction.guard().is_shut(at, transaction.failures(at - DAY)):
             return Problem.CODE_LOCKED
         code = transaction.code(verification.digest(text, self._secrets.pepper))
-        problem = verification.judge(code, at)
-        if code is None and short:
-            transaction.put_failure(at)
-        if problem is not None:
-            return problem
-        assert code is not None
-        return code
+        if code is None:
+            if short:
+                self._note_failure(transaction, at)
+            return Problem.CODE_UNKNOWN
+        return verification.judge(code, at) or code
+
+    def _note_failure(self, transaction: Transaction, at: int) -> None:
+        transaction.put_failure(at)
+        last_hour, last_day = transaction.failures(at - verification.HOUR), transaction.failures(at - DAY)
+        transaction.put_guard(transaction.guard().after_failure(at, last_hour, last_day))
 
     def _refusal(self, nonce: Opaque, problem: Problem, at: int) -> bytes:
         return upload.write_receipt(Receipt(nonce, False, problem.value, None, at), self._secrets.signing_key)
-
-
-def are_plausible(keys: Sequence[DiagnosisKey], at: int) -> bool:
-    """Whether a box can have used these keys: within 15 days and not in the future, each window possible for its
-    protocol, no secret twice, not too many a day."""
-    secrets = {bytes(key.secret) for key in keys}
-    days: dict[int, int] = {}
-    for key in keys:
-        days[key.start // DAY] = days.get(key.start // DAY, 0) + 1
-    return (
-        len(secrets) == len(keys) and max(days.values()) <= MOST_PER_DAY and all(_is_plausible(key, at) for key in keys)
-    )
-
-
-def _is_plausible(key: DiagnosisKey, at: int) -> bool:
-    # A DP-3T key is published with its whole day, which may have hours to go.
-    latest = at - at % DAY + DAY + CLOCK_ERROR if key.protocol == "dp3t" else at + CLOCK_ERROR
-    if key.start < at - LONGEST_AGE or key.start > at + CLOCK_ERROR or key.end > latest or key.end - key.start > DAY:
-        return False
-    try:
-        return bool(registry.by_name(key.protocol).expand(key))
-    except ProtocolError:
-        return False
 
 
 def _attributed(key: DiagnosisKey, found: Case) -> DiagnosisKey:

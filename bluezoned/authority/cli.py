@@ -6,9 +6,12 @@ import asyncio
 import json
 import logging
 import os
+import secrets
+import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bluezoned import __version__, service
-from bluezoned.authority import server, settings
-from bluezoned.authority.settings import House
+from bluezoned.authority import server
+from bluezoned.authority.house import House, found_house, open_house
 from bluezoned.authority.verification import Kind
 from bluezoned.clock import Clock, SystemClock
-from bluezoned.errors import BluezonedError, ConfigError
+from bluezoned.errors import AuthorityError, BluezonedError, ConfigError
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio import desk
 
@@ -77,7 +80,7 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _opened(data: Path) -> Iterator[House]:
     with _told():
-        house = settings.open_house(data)
+        house = open_house(data, secrets.token_bytes)
         try:
             yield house
         finally:
@@ -93,7 +96,8 @@ def _answer(as_json: bool, facts: dict[str, Any]) -> None:
         click.echo(json.dumps(facts))
         return
     for name, fact in facts.items():
-        click.echo(f"{name}: {fact}")
+        told = ", ".join(fact) if isinstance(fact, list) else "-" if fact is None else fact
+        click.echo(f"{name.replace('_', ' ')}: {told}")
 
 
 @main.command()
@@ -106,8 +110,8 @@ def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm(f"Make a new authority in {data}?", abort=True)
     with _told():
-        settings.found(data, name)
-    _answer(as_json, {"data": str(data), "settings for boxes": str(data / "device.toml")})
+        found_house(data, name, secrets.token_bytes)
+    _answer(as_json, {"data": str(data), "device_toml": str(data / "device.toml")})
 
 
 @main.command()
@@ -118,28 +122,60 @@ def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
 def serve(data: Path, host: str, port: int, desk_socket: Path | None) -> None:
     """Serve boxes and publish on schedule, until stopped. Put a proxy with TLS in front for the world."""
     service.to_where_it_is_read("bluezone-authority", "info", os.environ)
-    with _opened(data) as house:
-        asyncio.run(_serve(house, host, port, desk_socket))
+    with _opened(data) as house, _bound(host, port) as listener:
+        asyncio.run(_serve(house, listener, desk_socket))
 
 
-async def _serve(house: House, host: str, port: int, desk_socket: Path | None) -> None:
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that nobody can reach yet: who is answered shall find an index, and time on a desk cannot pass before
+    there is one."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise AuthorityError(f"cannot listen on {host}, port {port} ({error.strerror}): choose others with --host "
+                                 "and --port") from error  # fmt: skip
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them once more when it has stopped, and the process would die before a
+    publishing run has ended and the database is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(house: House, listener: socket.socket, desk_socket: Path | None) -> None:
     async with AsyncExitStack() as stack:
         clock: Clock = SystemClock()
         if desk_socket is not None:
             clock = await stack.enter_async_context(desk.join_clock(desk_socket))
         config = uvicorn.Config(
             server.application(house, clock),
-            host=host,
-            port=port,
             # No access log: it would keep who asked when.
             access_log=False,
             log_config=None,
             timeout_graceful_shutdown=10,
             server_header=False,
         )
-        service.notify_ready(f"serving {host}:{port}")
-        log.info("serving http://%s:%d", host, port)
-        await uvicorn.Server(config).serve()
+        await server.publish_once(house, clock)
+        serving = _Server(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, serving.handle_exit, number, None)
+        publishing = asyncio.create_task(server.publish_for_ever(house, clock))
+        publishing.add_done_callback(lambda _: setattr(serving, "should_exit", True))
+        service.notify_ready("serving {}:{}".format(*listener.getsockname()[:2]))
+        log.info("serving http://%s:%d", *listener.getsockname()[:2])
+        await serving.serve([listener])
+        service.notify_stopping()
+        publishing.cancel()
+        with suppress(asyncio.CancelledError):
+            await publishing
 
 
 @main.group("case")
@@ -178,7 +214,9 @@ def issue_code(case: str, data: Path, is_long: bool, desk_socket: Path | None, a
     """Issue a code for CASE and print it, this once."""
     with _opened(data) as house:
         issued = house.authority.issue_code(case, Kind.LONG if is_long else Kind.SHORT, _now(desk_socket))
-        _answer(as_json, {"code": issued.code, "expires": _instant(issued.expires)})
+        # For people in groups of four, as it is read aloud; boxes take it with and without spaces.
+        groups = " ".join(issued.code[i : i + 4] for i in range(0, len(issued.code), 4))
+        _answer(as_json, {"code": issued.code if as_json else groups, "expires": _instant(issued.expires)})
 
 
 @main.command()
@@ -201,6 +239,25 @@ def revoke(case: str, data: Path, desk_socket: Path | None, as_json: bool) -> No
     """Take back CASE and every case that came of it; the next publication turns the alerts off."""
     with _opened(data) as house:
         _answer(as_json, {"revoked": house.authority.revoke(case, _now(desk_socket))})
+
+
+@main.command()
+@_data
+@_desk
+@_json
+def status(data: Path, desk_socket: Path | None, as_json: bool) -> None:
+    """What is open, what waits, when was published last, and whether somebody is guessing codes."""
+    with _opened(data) as house:
+        at = _now(desk_socket)
+        guessing = house.authority.guessing(at)
+        with house.store.snapshot() as seen:
+            facts: dict[str, Any] = {"name": house.settings.authority.name, **seen.counts(at)}
+            issued = seen.fact("index issued")
+            facts["newest_batch"] = seen.fact("newest batch")
+        facts["published"] = _instant(issued) if issued else None
+        facts["wrong_codes_last_day"] = guessing.last_day
+        facts["short_codes_refused"] = guessing.is_shut
+        _answer(as_json, facts)
 
 
 @main.command("list")
@@ -233,7 +290,8 @@ def list_cases(data: Path, desk_socket: Path | None, as_json: bool) -> None:
         assert isinstance(codes, list)
         table.add_row(*(str(row[name] or "-") for name in ("case", "tier", "source", "opened", "revoked")),
                       ", ".join(codes) or "-")  # fmt: skip
-    Console(highlight=False).print(table)
+    # A pipe has no width: a file or a search must see whole lines.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _day(onset: str | None) -> int | None:

@@ -1,19 +1,23 @@
 """Publishing: signed, immutable batches and a signed index, in a directory that any web server can serve.
 
 A batch's file is complete on disk before the database lists it, and the index is written from the database alone: a
-process killed at any point leaves at worst a file that nobody lists, which the next run removes.
+process killed at any point leaves at worst a file that nobody lists, which the next run removes. What a lost file told
+is told again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bluezoned import key_export, key_index, upload
 from bluezoned.authority.authority import Secrets
-from bluezoned.authority.store import Store, Transaction, WaitingKey
+from bluezoned.authority.store import Store, WaitingKey
 from bluezoned.errors import StoreError
 from bluezoned.key_export import KeyExport
 from bluezoned.key_index import Batch, KeyIndex
@@ -23,7 +27,7 @@ from bluezoned.protocols.protocol import DAY
 INDEX = "index"
 MOST_KEYS = 400_000
 """Keys of one batch, new and taken back together; boxes refuse files beyond 24 MiB or 32 MiB unpacked, and a key takes
-up to 55 bytes. What remains goes into the next run's."""
+up to 55 bytes. What remains goes into a further batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,63 +51,108 @@ class Publisher:
     region: str
     retention: int = 14 * DAY
     """ms; after that, batches, keys and all that led to them are forgotten."""
+    index_lifetime: int = 14 * DAY
+    """ms; an index that is not renewed for so long is worth nothing."""
 
     def publish(self, at: int) -> Published:
         """Publish what is due at `at` (ms), forget what is past retention, renew the index. StoreError when the disk
         or the database fails; nothing half done is listed then."""
         try:
             (self.directory / "batches").mkdir(parents=True, exist_ok=True)
-            published = [self._publish_protocol(name, at) for name in registry.NAMES]
-            with self.store.transaction() as transaction:
-                transaction.prune(at - self.retention)
-                batches = transaction.batches()
-                # Inside the transaction, which only one process can hold: another one's file that is written and not
-                # yet listed must not be taken for a leftover, nor its index be overwritten by an older one.
-                self._write_index(batches, transaction.fact("newest batch"), at)
-                self._remove_unlisted({batch.name for batch in batches})
+            with self._alone():
+                self._withdraw_lost()
+                done = [run for name in registry.NAMES for run in self._publish_protocol(name, at)]
+                self._renew_index(at)
         except OSError as error:
             raise StoreError(f"cannot write what is published: {error.strerror}") from error
-        done = [run for run in published if run is not None]
         return Published(len(done), sum(run.keys for run in done), sum(run.revoked for run in done))
 
-    def _publish_protocol(self, protocol: str, at: int) -> Published | None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One run at a time, whoever starts it, without holding the database while files are written. The kernel lets
+        go of the lock of a process that is killed."""
+        with (self.directory / ".lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _withdraw_lost(self) -> None:
+        """Batches whose files are gone or cut short (a restored backup, a careless hand) would stop every box that
+        fetches in order."""
+        with self.store.snapshot() as seen:
+            lost = [batch.sequence for batch in seen.batches() if not self._is_whole(batch)]
+        if lost:
+            with self.store.transaction() as transaction:
+                for sequence in lost:
+                    transaction.withdraw_batch(sequence)
+
+    def _is_whole(self, batch: Batch) -> bool:
+        try:
+            return (self.directory / "batches" / batch.name).stat().st_size == batch.size
+        except FileNotFoundError:
+            return False
+
+    def _publish_protocol(self, protocol: str, at: int) -> Iterator[Published]:
+        """One batch after another until nothing is due."""
+        while True:
+            try:
+                published = self._publish_batch(protocol, at)
+            except _OvertakenError:
+                continue
+            if published is None:
+                return
+            yield published
+
+    def _publish_batch(self, protocol: str, at: int) -> Published | None:
         # Embargo: until the last sighting that counts has passed, a published key could be broadcast by anybody.
         embargo = registry.by_name(protocol).tolerance
-        with self.store.transaction() as transaction:
+        with self.store.snapshot() as seen:
             # What is taken back goes first: a false alarm must not wait behind new keys.
-            back = transaction.waiting_revocations(protocol)[:MOST_KEYS]
-            waiting = transaction.waiting_keys(protocol, at - embargo)[: MOST_KEYS - len(back)]
-            if not waiting and not back:
-                return None
-            batch = self._write_batch(transaction, protocol, at, waiting, back)
+            back = seen.waiting_revocations(protocol, MOST_KEYS)
+            waiting = seen.waiting_keys(protocol, at - embargo, MOST_KEYS - len(back))
+            sequence, previous = seen.fact("newest batch") + 1, seen.fact(f"published {protocol}")
+        if not waiting and not back:
+            return None
+        # Exports tell whole seconds; rounded up, so that nothing received before lies after. Never before the last
+        # one's end, though the clock may have been put back.
+        end = max(-(-at // 1000) * 1000, previous)
+        batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), waiting, back)
+        with self.store.transaction() as transaction:
+            if transaction.mark_published((key.row for key in waiting), sequence) != len(waiting):
+                raise _OvertakenError  # and rolled back; the file is listed by nobody and goes with the leftovers
+            transaction.mark_revoked((key.row for key in back), sequence)
             transaction.put_batch(batch)
-            transaction.mark_published((key.row for key in waiting), batch.sequence)
-            transaction.mark_revoked((key.row for key in back), batch.sequence)
         return Published(1, len(waiting), len(back))
 
     def _write_batch(
-        self, transaction: Transaction, protocol: str, at: int, waiting: list[WaitingKey], back: list[WaitingKey]
+        self, protocol: str, sequence: int, window: tuple[int, int], waiting: list[WaitingKey], back: list[WaitingKey]
     ) -> Batch:
-        sequence = transaction.fact("newest batch") + 1
-        # Exports tell whole seconds; rounded up, so that nothing received before lies after.
-        end = -(-at // 1000) * 1000
-        start = transaction.fact(f"published {protocol}") or end - DAY
         # The same secret under two cases goes out once, at the nearer tier.
         nearest = {bytes(w.key.secret): w.key for w in sorted(waiting, key=lambda w: -w.key.tier)}
         taken = {bytes(w.key.secret): w.key for w in back}
-        export = KeyExport(protocol, sequence, start, end, self.region, tuple(nearest.values()), tuple(taken.values()))
+        keys, revoked = tuple(nearest.values()), tuple(taken.values())
+        export = KeyExport(protocol, sequence, *window, self.region, keys, revoked)
         content = key_export.write(export, self.secrets.signing_key, self.name)
         digest = hashlib.sha256(content).digest()
         name = f"{protocol}-{sequence:08d}-{digest[:8].hex()}.zip"
         write_whole(self.directory / "batches" / name, content)
-        return Batch(sequence, name, len(content), digest, protocol, start, end)
+        return Batch(sequence, name, len(content), digest, protocol, *window)
 
-    def _write_index(self, batches: list[Batch], newest: int, at: int) -> None:
+    def _renew_index(self, at: int) -> None:
+        with self.store.transaction() as transaction:
+            transaction.prune(at - self.retention)
+            # Boxes refuse an index older than one they have seen: a clock put back must not silence the authority.
+            issued = max(at, transaction.fact("index issued"))
+            transaction.put_fact("index issued", issued)
+            batches, newest = transaction.batches(), transaction.fact("newest batch")
+        self._write_index(batches, newest, issued)
+        self._remove_unlisted({batch.name for batch in batches})
+
+    def _write_index(self, batches: list[Batch], newest: int, issued: int) -> None:
         index = KeyIndex(
             authority=self.name,
             sequence=newest,
-            issued=at,
-            expires=at + self.retention,
+            issued=issued,
+            expires=issued + self.index_lifetime,
             sealing_key=upload.public_sealing_key(self.secrets.sealing_key),
             batches=tuple(batches),
         )
@@ -113,6 +162,12 @@ class Publisher:
         for path in (self.directory / "batches").iterdir():
             if path.name not in listed:
                 path.unlink(missing_ok=True)
+        for path in self.directory.glob(f".{INDEX}.*"):
+            path.unlink(missing_ok=True)
+
+
+class _OvertakenError(Exception):
+    """A key was revoked while the batch with it was being written."""
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:

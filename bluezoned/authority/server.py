@@ -9,18 +9,25 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar.datastructures import ResponseHeader
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.types import Scope
 
 from bluezoned import __version__, key_index, upload
+from bluezoned.authority import http_range
+from bluezoned.authority.house import House, public_key_pem
 from bluezoned.authority.publish import INDEX
-from bluezoned.authority.settings import House, public_key_pem
 from bluezoned.clock import Clock
 from bluezoned.errors import BluezonedError
 
@@ -33,14 +40,59 @@ visit would reach this machine."""
 BATCH_CACHE_S = 14 * 86_400
 """Seconds that a cache may keep a batch: for as long as it is listed. It never changes."""
 
+BODY_S = 30.0
+"""Seconds in which an upload must have come: 3 KiB over the slowest modem take two. Without a limit, whoever sends a
+byte an hour holds a connection for ever."""
+
+CLOCK_WAIT = 60_000
+"""ms between two looks at a clock that is not set yet."""
+
+_OCTETS = "application/octet-stream"
+
+
+@dataclass
+class _UploadOperation(Operation):
+    """The body is read by hand, bounded in size and time, so the document must be told what it is."""
+
+    def __post_init__(self) -> None:
+        size = upload.SEALED_SIZE
+        body = Schema(type=None, description=f"Exactly {size} bytes.", content_media_type=_OCTETS, max_length=size)
+        self.request_body = RequestBody(content={_OCTETS: OpenAPIMediaType(schema=body)}, required=True)
+
+
+def _refusal(description: str) -> ResponseSpec:
+    return ResponseSpec(dict[str, str], description=description, generate_examples=False)
+
+
+def _empty(description: str) -> ResponseSpec:
+    return ResponseSpec(None, description=description, generate_examples=False)
+
+
+_FILE_RESPONSES = {
+    206: ResponseSpec(bytes, description="The part that Range asked for", media_type=_OCTETS, generate_examples=False),
+    304: _empty("It is what If-None-Match names"),
+    404: _refusal("It is not published, or no more"),
+    416: _refusal("Range lies beyond its end"),
+}
+_FILE_HEADERS = [
+    ResponseHeader(name="ETag", description="SHA-256 of the content, hex", documentation_only=True),
+    ResponseHeader(name="Cache-Control", description="For how long it may be kept", documentation_only=True),
+]
+
 
 def application(house: House, clock: Clock) -> Litestar:
-    """The routes on one opened authority, publishing on `clock`."""
+    """The routes on one opened authority."""
 
-    @get("/health", summary="Whether the server and its database answer", tags=["operations"])
-    async def health() -> dict[str, str]:
-        await asyncio.to_thread(_ask_database, house)
-        return {"status": "ok", "version": __version__}
+    @get(
+        "/health",
+        summary="Whether the server and its database answer",
+        description="`published` is when the index was signed last; older than two publishing runs, publishing fails.",
+        tags=["operations"],
+        responses={503: _refusal("The database does not answer")},
+    )
+    async def health() -> dict[str, str | int | None]:
+        issued, newest = await asyncio.to_thread(_last_published, house)
+        return {"status": "ok", "version": __version__, "published": issued, "newest_batch": newest}
 
     @get("/v1/authority", summary="What a box pins", tags=["boxes"])
     async def authority() -> dict[str, str]:
@@ -56,6 +108,8 @@ def application(house: House, clock: Clock) -> Litestar:
         summary="The signed index of batches, oldest to newest",
         description="Line 1 is the signature, line 2 canonical JSON. Send If-None-Match to fetch only what is new.",
         tags=["boxes"],
+        responses=_FILE_RESPONSES,
+        response_headers=_FILE_HEADERS,
     )
     async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
         return await _file(request, house.publisher.directory / INDEX, f"public, max-age={INDEX_CACHE_S}")
@@ -65,6 +119,8 @@ def application(house: House, clock: Clock) -> Litestar:
         media_type="application/zip",
         summary="One signed batch of keys; it never changes",
         tags=["boxes"],
+        responses=_FILE_RESPONSES,
+        response_headers=_FILE_HEADERS,
     )
     async def batch(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         if not key_index.is_batch_name(name):
@@ -75,76 +131,101 @@ def application(house: House, clock: Clock) -> Litestar:
     @post(
         "/v1/uploads",
         status_code=200,
-        media_type="application/octet-stream",
+        media_type=_OCTETS,
         summary="One sealed upload in, one receipt out",
-        description=f"The body has {upload.SEALED_SIZE} bytes, the receipt {upload.RECEIPT_SIZE}, whatever they say.",
+        description=f"The body has {upload.SEALED_SIZE} bytes, the receipt {upload.RECEIPT_SIZE}, whatever they say. "
+        "The same upload again gets the same receipt.",
         request_max_body_size=upload.SEALED_SIZE,
         tags=["boxes"],
+        operation_class=_UploadOperation,
+        responses={
+            400: _refusal("The body is of another size"),
+            408: _refusal("The body was too slow"),
+            413: _refusal("The body is too large"),
+            503: _refusal("The database does not answer; send it again later"),
+        },
     )
     async def uploads(request: Request[Any, Any, Any]) -> Response[bytes]:
-        sealed = await request.body()
+        try:
+            async with asyncio.timeout(BODY_S):
+                sealed = await request.body()
+        except TimeoutError:
+            raise HTTPException("the upload did not come in time", status_code=408) from None
         if len(sealed) != upload.SEALED_SIZE:
             raise ClientException(f"an upload has {upload.SEALED_SIZE} bytes")
         receipt = await asyncio.to_thread(house.authority.accept, sealed, clock.now())
-        return Response(receipt, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
-
-    @asynccontextmanager
-    async def publishing(_: Litestar) -> AsyncIterator[None]:
-        # Once before the first request: who is answered at all finds an index.
-        await _publish(house, clock.now())
-        loop = asyncio.create_task(_publish_on_schedule(house, clock))
-        try:
-            yield
-        finally:
-            loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop
+        return Response(receipt, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
     return Litestar(
         [health, authority, index, batch, uploads],
-        lifespan=[publishing],
-        openapi_config=OpenAPIConfig(title="bluezone-authority", version=__version__, path="/schema"),
+        # The document alone: the viewers that come with the framework load their scripts from other people's servers.
+        openapi_config=OpenAPIConfig(
+            title="bluezone-authority", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]
+        ),
         exception_handlers={BluezonedError: _unavailable, HTTPException: _refused},
+        after_exception=[_tell],
         logging_config=None,
     )
 
 
-async def _publish_on_schedule(house: House, clock: Clock) -> None:
-    every = house.settings.publish.every_s * 1000
-    while True:
-        at = clock.now()
-        await clock.sleep_until(at - at % every + every)
-        await _publish(house, clock.now())
-
-
-async def _publish(house: House, at: int) -> None:
+async def publish_once(house: House, clock: Clock) -> None:
+    """One publishing run, unless the clock cannot be believed. What fails for a known reason is told; the next run
+    makes it good."""
+    if not clock.is_synchronized():
+        log.warning("nothing is published until the clock is set")
+        return
+    at = clock.now()
     try:
         published = await asyncio.to_thread(house.publisher.publish, at)
+        guessing = await asyncio.to_thread(house.authority.guessing, at)
     except BluezonedError as error:
-        # Nothing half done is listed; the next run makes it good.
         log.error("publishing failed: %s", error)
         return
     if published.batches:
         log.info("published %d batches, %d keys, %d revoked", published.batches, published.keys, published.revoked)
+    if guessing.is_shut:
+        log.warning("short codes are refused for now: %d wrong ones in the last 24 hours", guessing.last_day)
 
 
-def _ask_database(house: House) -> None:
-    with house.store.transaction() as transaction:
-        transaction.fact("schema")
+async def publish_for_ever(house: House, clock: Clock) -> None:
+    """At each full multiple of `publish.every_s`. Ends only by an error that it cannot name, which must take the
+    process down: a server that answers and publishes nothing looks well."""
+    every = house.settings.publish.every_s * 1000
+    while True:
+        at = clock.now()
+        await clock.sleep_until(at - at % every + every if clock.is_synchronized() else at + CLOCK_WAIT)
+        await publish_once(house, clock)
+
+
+def _last_published(house: House) -> tuple[str | None, int]:
+    with house.store.snapshot() as seen:
+        issued, newest = seen.fact("index issued"), seen.fact("newest batch")
+    return datetime.fromtimestamp(issued / 1000, UTC).isoformat(timespec="seconds") if issued else None, newest
 
 
 async def _file(request: Request[Any, Any, Any], path: Path, cache: str) -> Response[bytes]:
-    """A published file with its validator: boxes send back only an ETag that is the content's digest."""
+    """A published file with its validator, which is the content's digest: boxes send back no other."""
     try:
         content = await asyncio.to_thread(path.read_bytes)
     except FileNotFoundError:
         raise NotFoundException("this is not published, or no more") from None
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": cache, "X-Content-Type-Options": "nosniff"}
+    headers = {"ETag": etag, "Cache-Control": cache, "X-Content-Type-Options": "nosniff", "Accept-Ranges": "bytes"}
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if etag in asked:
+    if etag in asked or "*" in asked:
         return Response(b"", status_code=304, headers=headers)
-    return Response(content, headers=headers)
+    if request.headers.get("if-range", etag) != etag:
+        return Response(content, headers=headers)
+    try:
+        part = http_range.part(request.headers.get("range", ""), len(content))
+    except http_range.BeyondEndError:
+        raise HTTPException(
+            "the range lies beyond the end", status_code=416, headers={"Content-Range": f"bytes */{len(content)}"}
+        ) from None
+    if part is None:
+        return Response(content, headers=headers)
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(content)}"
+    return Response(content[part.start : part.stop], status_code=206, headers=headers)
 
 
 def _unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
@@ -153,4 +234,12 @@ def _unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[s
 
 
 def _refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    return Response({"detail": error.detail}, status_code=error.status_code)
+    return Response({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+async def _tell(error: Exception, _: Scope) -> None:
+    """The framework turns what nobody expected into a bare 500. Type and place are told, not its text: that of a
+    foreign error may hold what it stumbled over."""
+    if not isinstance(error, BluezonedError | HTTPException):
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        log.error("a request failed: %s in %s, line %s", type(error).__name__, last.filename, last.lineno)

@@ -1,138 +1,177 @@
-"""Where an authority keeps its files, and its settings.
+"""Every option of an authority, with its range, unit and default; read from DIR/authority.toml.
 
-DIR/authority.toml    settings              DIR/keys/       secrets, 0600
-DIR/authority.db      database              DIR/public/     what is published: index, batches/
-DIR/device.toml       for the boxes that shall believe it
+config/authority.toml says the same to people and is written by `template`; a test holds the two together.
 """
 
 from __future__ import annotations
 
-import secrets
+import json
+import textwrap
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 from msgspec import Meta
 
-from bluezoned import upload
-from bluezoned.authority.authority import Authority, Secrets
-from bluezoned.authority.publish import Publisher, write_whole
-from bluezoned.authority.store import Store, open_engine
+from bluezoned import config_source
+from bluezoned.config_source import ConfigErrors, Mistake
 from bluezoned.errors import ConfigError
-from bluezoned.protocols.protocol import DAY
+
+_Seconds = Annotated[int, Meta(extra={"unit": "seconds"})]
+_Days = Annotated[int, Meta(extra={"unit": "days"})]
 
 
-class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Section [authority]."""
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who this authority is."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] = "authority"
-    region: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,16}\Z")] = "VN"
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_-]{1,64}\Z",
+            description="Its name, as key id of its signatures.",
+            extra={"shape": "1 to 64 letters, digits, - and _"},
+        ),
+    ] = "authority"
+    region: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9-]{0,16}\Z",
+            description="Region written into its exports.",
+            extra={"shape": "letters, digits and -, 16 at most"},
+        ),
+    ] = "VN"
 
 
 class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Section [publish]."""
+    """When keys are published, and for how long."""
 
-    every_s: Annotated[int, Meta(ge=60, le=86_400)] = 3600
-    retention_days: Annotated[int, Meta(ge=1, le=30)] = 14
+    # Below ten minutes the batches of a month outgrow the largest index that boxes accept (20,000).
+    every_s: Annotated[
+        _Seconds,
+        Meta(
+            ge=600,
+            le=86_400,
+            description="Between two publishing runs. Boxes look every four hours; sooner tells observers who uploaded "
+            "when, later delays every alert.",
+        ),
+    ] = 3600
+    # A DP-3T key waits for the end of its day: with one day it could be forgotten before it was published.
+    retention_days: Annotated[
+        _Days,
+        Meta(
+            ge=2,
+            le=30,
+            description="Everything received or published is erased after this time. Boxes compare 14 days.",
+        ),
+    ] = 14
+    index_lifetime_days: Annotated[
+        _Days,
+        Meta(
+            ge=1,
+            le=30,
+            description="How long a signed index is believed. Each publishing run renews it; a mirror that stands "
+            "still is noticed after this time at the latest.",
+        ),
+    ] = 14
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """authority.toml."""
 
-    authority: Name = Name()
+    authority: Identity = Identity()
     publish: Publish = Publish()
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """An authority's directory, opened."""
-
-    settings: Settings
-    secrets: Secrets
-    store: Store
-    authority: Authority
-    publisher: Publisher
-
-    def close(self) -> None:
-        self.store.close()
+_SECTIONS: dict[str, type[msgspec.Struct]] = get_type_hints(Settings)
 
 
-def found(directory: Path, name: str) -> None:
-    """Make a new authority in `directory`: its keys, settings and database. ConfigError when there is one already."""
-    keys = directory / "keys"
-    if (keys / "signing.pem").exists():
-        raise ConfigError(f"{directory} holds an authority already; its keys are not replaced")
-    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    signing_key = ec.generate_private_key(ec.SECP256R1())
-    write_whole(keys / "sealing.key", upload.generate_sealing_key(), 0o600)
-    write_whole(keys / "pepper.key", secrets.token_bytes(32), 0o600)
-    write_whole(directory / "authority.toml", f'[authority]\nname = "{name}"\n'.encode())
-    public = public_key_pem(signing_key)
-    write_whole(directory / "device.toml", _DEVICE_TOML.format(name=name, public_key=public).encode())
-    # The signing key last: its presence says that the rest is there.
-    pem = signing_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_whole(keys / "signing.pem", pem, 0o600)
-    open_house(directory).close()
-
-
-def open_house(directory: Path) -> House:
-    """The authority in `directory`. ConfigError when there is none or its settings are wrong."""
+def read(path: Path) -> Settings:
+    """The settings in `path`, defaults where it does not exist. ConfigErrors names file, line and option of every
+    mistake."""
     try:
-        signing_key = load_pem_private_key((directory / "keys" / "signing.pem").read_bytes(), None)
-        sealing_key = (directory / "keys" / "sealing.key").read_bytes()
-        pepper = (directory / "keys" / "pepper.key").read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"{directory} holds no authority: bluezone-authority init --data {directory}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the keys in {directory / 'keys'} cannot be read: {type(error).__name__}") from error
-    if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{directory / 'keys' / 'signing.pem'} is not an elliptic curve key")
-    settings = read_settings(directory / "authority.toml")
-    kept = Secrets(signing_key, sealing_key, pepper)
-    store = Store(open_engine(f"sqlite:///{directory / 'authority.db'}"))
-    publisher = Publisher(
-        store,
-        kept,
-        directory / "public",
-        settings.authority.name,
-        settings.authority.region,
-        settings.publish.retention_days * DAY,
-    )
-    return House(settings, kept, store, Authority(store, kept, secrets.token_bytes), publisher)
+        text = path.read_text() if path.exists() else ""
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    mistakes = list(_mistakes(document, str(path), config_source.key_lines(text)))
+    if mistakes:
+        raise ConfigErrors(mistakes)
+    return msgspec.convert(document, Settings)
 
 
-def read_settings(path: Path) -> Settings:
-    """The settings in `path`, defaults where it does not exist. ConfigError names the file and the option."""
-    if not path.exists():
-        return Settings()
+def _mistakes(document: Mapping[str, Any], source: str, lines: Mapping[tuple[str, ...], int]) -> Iterator[Mistake]:
+    for section, options in document.items():
+        line = lines.get((section,))
+        if section not in _SECTIONS:
+            yield Mistake(source, line, section, f"no such section; {_known(_SECTIONS)}")
+            continue
+        if not isinstance(options, dict):
+            yield Mistake(source, line, section, f"is a section: write [{section}]")
+            continue
+        kinds = get_type_hints(_SECTIONS[section], include_extras=True)
+        for option, value in options.items():
+            place = lines.get((section, option), line)
+            if option not in kinds:
+                yield Mistake(source, place, f"{section}.{option}", f"no such option; {_known(kinds)}")
+                continue
+            try:
+                msgspec.convert(value, kinds[option])
+            except msgspec.ValidationError:
+                problem = f"{json.dumps(value, default=str)[:60]} is not allowed; allowed: {_allowed(kinds[option])}"
+                yield Mistake(source, place, f"{section}.{option}", problem)
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return f"there are: {', '.join(names)}"
+
+
+def _allowed(kind: Any) -> str:
+    metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
+    extra: dict[str, str] = {}
+    for meta in metas:
+        extra |= meta.extra or {}
+    if "shape" in extra:
+        return extra["shape"]
+    low, high = (next(getattr(m, end) for m in metas if getattr(m, end) is not None) for end in ("ge", "le"))
+    return f"a whole number from {low} to {high}, {extra['unit']}"
+
+
+def require_name(name: str) -> None:
+    """ConfigError unless an authority can be called that."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text()), Settings)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        msgspec.convert({"name": name}, Identity)
+    except msgspec.ValidationError:
+        raise ConfigError(f"the name is not allowed; allowed: {_allowed(_NAME)}") from None
 
 
-def public_key_pem(signing_key: ec.EllipticCurvePrivateKey) -> str:
-    """What boxes pin."""
-    return signing_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+_NAME = get_type_hints(Identity, include_extras=True)["name"]
 
 
-_DEVICE_TOML = '''# For the boxes that shall believe the authority "{name}": a file for their
-# /etc/bluezoned/bluezoned.toml.d/
-[authority]
-# Where they reach it; https except on this machine.
-url = "https://authority.example"
-public_key = """
-{public_key}"""
-'''
+def template(name: str | None = None) -> str:
+    """authority.toml with every option at its default, as a comment; `name` (one that `require_name` lets pass) set."""
+    lines = [_HEAD]
+    for section, struct in _SECTIONS.items():
+        lines += ["", f"# {struct.__doc__}", f"[{section}]"]
+        kinds = get_type_hints(struct, include_extras=True)
+        for option in msgspec.structs.fields(struct):
+            kind = kinds[option.name]
+            described = next(meta.description for meta in get_args(kind)[1:] if meta.description)
+            lines += ["", *_wrapped(described), f"# Allowed: {_allowed(kind)}."]
+            if name is not None and (section, option.name) == ("authority", "name"):
+                lines.append(f'name = "{name}"')
+            else:
+                lines.append(f"#{option.name} = {json.dumps(option.default)}")
+    return "\n".join(lines) + "\n"
+
+
+_HEAD = """\
+# bluezone-authority: every option at its default. Remove the # before an option to change it; `serve` reads this file
+# when it starts."""
+
+
+def _wrapped(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 98)]

@@ -28,23 +28,26 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    or_,
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bluezoned.authority.case import Case
-from bluezoned.authority.verification import Code
+from bluezoned.authority.verification import Code, Guard
 from bluezoned.errors import StoreError
 from bluezoned.key_index import Batch
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DiagnosisKey, ReportType, Tier
 
 SCHEMA_VERSION = 1
+"""Kept as the fact `schema`. A later version brings its migrations with it."""
 
 _metadata = MetaData()
 
 _fact = Table("fact", _metadata, Column("name", String, primary_key=True), Column("value", BigInteger, nullable=False))
+
 _case = Table(
     "case_",
     _metadata,
@@ -55,6 +58,7 @@ _case = Table(
     Column("opened", BigInteger, nullable=False),
     Column("revoked", BigInteger),
 )
+
 _code = Table(
     "code",
     _metadata,
@@ -64,7 +68,9 @@ _code = Table(
     Column("expires", BigInteger, nullable=False),
     Column("used", BigInteger),
 )
+
 _failure = Table("failure", _metadata, Column("id", Integer, primary_key=True), Column("at", BigInteger, index=True))
+
 _upload = Table(
     "upload",
     _metadata,
@@ -74,6 +80,7 @@ _upload = Table(
     Column("received", BigInteger, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
 )
+
 _key = Table(
     "key_",
     _metadata,
@@ -91,6 +98,7 @@ _key = Table(
     Column("is_revoked", Boolean, nullable=False, default=False),
     Column("revoked_in", Integer),
 )
+
 _batch = Table(
     "batch",
     _metadata,
@@ -124,10 +132,11 @@ class WaitingKey:
 def open_engine(url: str) -> Engine:
     """The database at an SQLAlchemy `url`, its tables made where they are missing. StoreError when it cannot be used
     or was written by a later version."""
-    engine = create_engine(url)
+    # Parameters are keys and digests of codes: no error may print them.
+    engine = create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             _metadata.create_all(connection)
@@ -137,38 +146,70 @@ def open_engine(url: str) -> Engine:
             elif version > SCHEMA_VERSION:
                 raise StoreError("the database was written by a newer bluezone-authority: install that one again")
     except SQLAlchemyError as error:
-        raise StoreError(f"cannot use the database: {type(error).__name__}") from error
+        raise StoreError(f"cannot use the database ({_cause(error)}): is its directory there and writable?") from error
     return engine
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # Ours begins transactions itself: the driver's own way would let two readers both believe they may write.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+_PRAGMAS = (
+    "busy_timeout = 10000",  # ms; the server and the staff's commands write to the same file
+    "journal_mode = WAL",
+    "synchronous = FULL",  # a receipt is a promise: what it promises must outlast a pulled plug
+    "foreign_keys = ON",
+    "secure_delete = ON",  # what is forgotten is overwritten
+)
+
+
+def _begin(connection: Connection) -> None:
+    only_reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+_READS = "bluezoned_reads"
 
 
 class Store:
-    """What the authority remembers. Each method belongs inside `transaction`."""
+    """What the authority remembers. Each method of a Transaction belongs inside `transaction` or `snapshot`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All or nothing. StoreError when the database fails."""
-        try:
-            with self._engine.begin() as connection:
-                yield Transaction(connection)
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database failed: {type(error).__name__}; nothing was changed") from error
+        """All or nothing; one at a time. StoreError when the database fails."""
+        with _translated(), self._engine.begin() as connection:
+            yield Transaction(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """For reading alone: sees one moment and waits for no writer. StoreError when the database fails."""
+        with _translated(), self._engine.execution_options(**{_READS: True}).begin() as connection:
+            yield Transaction(connection)
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(
+            f"the database failed ({_cause(error)}), and nothing was changed: is the disk full, or does another "
+            "program hold the database?"
+        ) from error
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """In the database's words where they hold no values: "database is locked", "disk I/O error"."""
+    return str(error.orig) if isinstance(error, OperationalError) else type(error).__name__
 
 
 class Transaction:
@@ -208,11 +249,21 @@ class Transaction:
         return found
 
     def revoke(self, case_ids: Iterable[str], at: int) -> None:
-        """The cases are none any more: their codes die, their keys are to be taken back."""
+        """The cases are none any more: their codes die, their keys are to be taken back, and those that nobody has seen
+        are forgotten."""
         ids = list(case_ids)
+        key, other = _key, _key.alias()
         self._db.execute(update(_case).where(_case.c.id.in_(ids), _case.c.revoked.is_(None)).values(revoked=at))
         self._db.execute(delete(_code).where(_code.c.case_id.in_(ids), _code.c.used.is_(None)))
-        self._db.execute(update(_key).where(_key.c.case_id.in_(ids)).values(is_revoked=True))
+        self._db.execute(delete(key).where(key.c.case_id.in_(ids), key.c.published_in.is_(None)))
+        self._db.execute(update(key).where(key.c.case_id.in_(ids)).values(is_revoked=True))
+        # Who was F1 and became F0 has published the same keys twice. When the F0 falls, boxes forget the key; so the
+        # F1 that still stands has to be told again.
+        nearer_falls = select(other.c.id).where(
+            _same_key(other), other.c.case_id.in_(ids), other.c.tier < key.c.tier, other.c.revoked_in.is_(None)
+        )
+        again = update(key).where(key.c.is_revoked.is_(False), nearer_falls.exists())
+        self._db.execute(again.values(published_in=None))
 
     # codes
 
@@ -238,6 +289,13 @@ class Transaction:
 
     def failures(self, since: int) -> int:
         return self._db.execute(select(func.count()).select_from(_failure).where(_failure.c.at > since)).scalar_one()
+
+    def guard(self) -> Guard:
+        return Guard(self.fact("guess strikes"), self.fact("guess held until"))
+
+    def put_guard(self, guard: Guard) -> None:
+        self.put_fact("guess strikes", guard.strikes)
+        self.put_fact("guess held until", guard.held_until)
 
     # uploads and keys
 
@@ -270,62 +328,55 @@ class Transaction:
             ],
         )
 
-    def waiting_keys(self, protocol: str, ended_before: int) -> list[WaitingKey]:
-        """Not yet published, not revoked, out of use before `ended_before` (ms)."""
-        return self._keys(
-            and_(
-                _key.c.protocol == protocol,
-                _key.c.published_in.is_(None),
-                _key.c.is_revoked.is_(False),
-                _key.c.end <= ended_before,
-            )
+    def waiting_keys(self, protocol: str, ended_before: int, most: int) -> list[WaitingKey]:
+        """Not yet published, not revoked, out of use before `ended_before` (ms); the first `most` received. One that
+        has to be taken back first waits for that."""
+        key, other = _key, _key.alias()
+        falls = select(other.c.id).where(
+            _same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
         )
+        waits = and_(key.c.published_in.is_(None), key.c.is_revoked.is_(False), key.c.end <= ended_before)
+        return self._keys(and_(key.c.protocol == protocol, waits, ~falls.exists()), most)
 
-    def waiting_revocations(self, protocol: str) -> list[WaitingKey]:
-        """Published and to be taken back, unless the same key stands for another case too."""
-        other = _key.alias()
-        still_stands = (
-            select(other.c.id)
-            .where(other.c.secret == _key.c.secret, other.c.protocol == _key.c.protocol, other.c.is_revoked.is_(False))
-            .exists()
-        )
-        return self._keys(
-            and_(
-                _key.c.protocol == protocol,
-                _key.c.published_in.is_not(None),
-                _key.c.is_revoked.is_(True),
-                _key.c.revoked_in.is_(None),
-                ~still_stands,
-            )
-        )
+    def waiting_revocations(self, protocol: str, most: int) -> list[WaitingKey]:
+        """Published and to be taken back, unless the same key stands for another case of no farther tier."""
+        key, other = _key, _key.alias()
+        stands = select(other.c.id).where(_same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
+        waits = and_(key.c.published_in.is_not(None), key.c.is_revoked, key.c.revoked_in.is_(None))
+        return self._keys(and_(key.c.protocol == protocol, waits, ~stands.exists()), most)
 
-    def _keys(self, condition: Any) -> list[WaitingKey]:
-        return [
-            WaitingKey(
-                row.id,
-                DiagnosisKey(
-                    row.protocol,
-                    Opaque(row.secret),
-                    row.start,
-                    row.end,
-                    Tier(row.tier),
-                    ReportType(row.report_type),
-                    row.days_since_onset,
-                ),
-            )
-            for row in self._db.execute(select(_key).where(condition))
-        ]
+    def _keys(self, condition: Any, most: int) -> list[WaitingKey]:
+        rows = self._db.execute(select(_key).where(condition).order_by(_key.c.id).limit(most))
+        return [WaitingKey(row.id, _to_key(row)) for row in rows]
 
-    def mark_published(self, rows: Iterable[int], sequence: int) -> None:
-        self._mark(rows, {"published_in": sequence})
+    def mark_published(self, rows: Iterable[int], sequence: int) -> int:
+        """How many of them it was still time for: one may have been revoked meanwhile."""
+        waits = and_(_key.c.published_in.is_(None), _key.c.is_revoked.is_(False))
+        return self._mark(rows, waits, {"published_in": sequence})
 
-    def mark_revoked(self, rows: Iterable[int], sequence: int) -> None:
-        self._mark(rows, {"revoked_in": sequence})
+    def mark_revoked(self, rows: Iterable[int], sequence: int) -> int:
+        return self._mark(rows, _key.c.revoked_in.is_(None), {"revoked_in": sequence})
 
-    def _mark(self, rows: Iterable[int], values: dict[str, int]) -> None:
-        ids = list(rows)
+    def _mark(self, rows: Iterable[int], condition: Any, values: dict[str, int]) -> int:
+        ids, marked = list(rows), 0
         for first in range(0, len(ids), 500):  # SQLite takes only so many parameters in one statement
-            self._db.execute(update(_key).where(_key.c.id.in_(ids[first : first + 500])).values(**values))
+            some = _key.c.id.in_(ids[first : first + 500])
+            marked += self._db.execute(update(_key).where(some, condition).values(**values)).rowcount
+        return marked
+
+    def counts(self, at: int) -> dict[str, int]:
+        """Of what there is, for operators."""
+        case, code, key = _case.c, _code.c, _key.c
+        counted = {
+            "cases": case.revoked.is_(None),
+            "cases_revoked": case.revoked.is_not(None),
+            "codes_open": and_(code.used.is_(None), code.expires > at),
+            "keys_waiting": and_(key.published_in.is_(None), key.is_revoked.is_(False)),
+            "keys_published": and_(key.published_in.is_not(None), key.is_revoked.is_(False)),
+            "keys_revoked": key.is_revoked,
+        }
+        queries = {name: select(func.count()).where(condition) for name, condition in counted.items()}
+        return {name: self._db.execute(query).scalar_one() for name, query in queries.items()}
 
     # batches
 
@@ -351,6 +402,15 @@ class Transaction:
             for row in self._db.execute(select(_batch).order_by(_batch.c.sequence))
         ]
 
+    def withdraw_batch(self, sequence: int) -> None:
+        """Its file is lost: what it told waits to be told again. Its number is not used again."""
+        key = _key
+        self._db.execute(delete(_batch).where(_batch.c.sequence == sequence))
+        # A revoked one keeps its mark: boxes that had the file must hear of the revocation.
+        told = and_(key.c.published_in == sequence, key.c.is_revoked.is_(False))
+        self._db.execute(update(key).where(told).values(published_in=None))
+        self._db.execute(update(key).where(key.c.revoked_in == sequence).values(revoked_in=None))
+
     def put_fact(self, name: str, value: int) -> None:
         if self._db.execute(update(_fact).where(_fact.c.name == name).values(value=value)).rowcount == 0:
             self._db.execute(insert(_fact).values(name=name, value=value))
@@ -368,9 +428,28 @@ class Transaction:
         self._db.execute(delete(_key).where(_key.c.received < before))
         self._db.execute(delete(_upload).where(_upload.c.received < before))
         self._db.execute(delete(_code).where(_code.c.expires < before))
-        busy = select(_key.c.id).where(_key.c.case_id == _case.c.id).exists()
-        self._db.execute(delete(_case).where(_case.c.opened < before, ~busy))
+        in_use = [
+            select(table.c.case_id).where(table.c.case_id == _case.c.id).exists() for table in (_key, _code, _upload)
+        ]
+        self._db.execute(delete(_case).where(_case.c.opened < before, ~or_(*in_use)))
+
+
+def _same_key(other: Any) -> Any:
+    """Whether a row of the alias `other` is of the same key as the row at hand: two cases may publish one."""
+    return and_(other.c.secret == _key.c.secret, other.c.protocol == _key.c.protocol, other.c.id != _key.c.id)
 
 
 def _to_case(row: Any) -> Case:
     return Case(row.id, Tier(row.tier), row.source, row.onset, row.opened, row.revoked)
+
+
+def _to_key(row: Any) -> DiagnosisKey:
+    return DiagnosisKey(
+        row.protocol,
+        Opaque(row.secret),
+        row.start,
+        row.end,
+        Tier(row.tier),
+        ReportType(row.report_type),
+        row.days_since_onset,
+    )

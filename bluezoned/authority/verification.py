@@ -16,12 +16,43 @@ from bluezoned.protocols.protocol import Random
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
-FAILURES_PER_HOUR = 100
-"""Wrong short codes that all senders together may try in any hour; further ones are refused unseen until the hour has
-passed. With n short codes open at once, a guesser then finds one within a day with a probability of at most
-24 * 100 * n / 10^8: 0.24 % for a hundred open codes. Halved, a busy ward's typing errors lock it; doubled, so is the
-probability. Long codes (31^16, 79 bits) cannot be guessed and are never locked, so a guesser cannot lock out everybody.
+PER_HOUR = 100
+PER_DAY = 400
+"""Wrong short codes that all senders together may try in any hour and in any 24; there is no telling senders apart.
+With n short codes open at once, a guesser finds one within a day with a probability of at most 400 n / 10^8: 0.04 % for
+a hundred open codes. Halved, a busy ward's typing errors lock it; doubled, so is the probability. Long codes (31^16,
+79 bits) cannot be guessed and are never refused, so that a guesser cannot lock out everybody.
 """
+
+FIRST_HOLD = HOUR
+LONGEST_HOLD = 24 * HOUR
+"""ms. A limit that is reached closes the door, each time for twice as long: who guesses on gets 100 tries a day."""
+
+FORGIVEN_AFTER = 7 * 24 * HOUR
+"""ms of peace after which the first hold is the next again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What keeps guessers of short codes out."""
+
+    strikes: int = 0
+    """How often a limit was reached without a week of peace between."""
+    held_until: int = 0
+    """ms; until then every short code is refused unseen."""
+
+    def is_shut(self, at: int, last_day: int) -> bool:
+        """`last_day`: wrong short codes of the last 24 hours."""
+        return at < self.held_until or last_day >= PER_DAY
+
+    def after_failure(self, at: int, last_hour: int, last_day: int) -> Guard:
+        """The guard after one more wrong short code, which both counts include."""
+        if last_hour < PER_HOUR and last_day < PER_DAY:
+            return self
+        strikes = 0 if at >= self.held_until + FORGIVEN_AFTER else self.strikes
+        hold = min(FIRST_HOLD * 2**strikes, LONGEST_HOLD)
+        # Never shorter than it was: the clock may have been put back.
+        return Guard(strikes + 1, max(self.held_until, at + hold))
 
 
 class Kind(Enum):
@@ -83,10 +114,8 @@ def digest(code: str, pepper: bytes) -> bytes:
     return hmac.digest(pepper, b"bluezoned code" + code.encode(), hashlib.sha256)
 
 
-def judge(code: Code | None, at: int) -> Problem | None:
+def judge(code: Code, at: int) -> Problem | None:
     """Why the code does not open the door now, or None."""
-    if code is None:
-        return Problem.CODE_UNKNOWN
     if code.used is not None:
         return Problem.CODE_USED
     if at >= code.expires:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned import key_export, key_index, upload
-from bluezoned.authority import settings
+from bluezoned.authority.house import open_house
 from bluezoned.authority.verification import HOUR, Kind
 from bluezoned.demo.cast import free_port, program
 from bluezoned.opaque import Opaque
@@ -35,6 +36,7 @@ class Served:
 
     def __init__(self, directory: Path, desk: Desk) -> None:
         self.data = directory / "authority"
+        self.log = directory / "log"
         self.desk = desk
         self._socket = directory / "desk"
         self.port = free_port()
@@ -53,10 +55,11 @@ class Served:
         return answer
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            program("bluezone-authority"), "serve", "--data", str(self.data), "--port", str(self.port),
-            "--desk", str(self._socket),
-        )  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                program("bluezone-authority"), "serve", "--data", str(self.data), "--port", str(self.port),
+                "--desk", str(self._socket), stderr=log,
+            )  # fmt: skip
         async with aiohttp.ClientSession() as session:
             for _ in range(600):
                 try:
@@ -84,7 +87,7 @@ class Served:
 
     def code(self) -> str:
         """Issued beside the running server, on the same database."""
-        house = settings.open_house(self.data)
+        house = open_house(self.data, os.urandom)
         try:
             case = house.authority.open_case(Tier.F0, self.desk.now)
             return house.authority.issue_code(case.id, Kind.LONG, self.desk.now).code
@@ -140,6 +143,93 @@ async def test_unchanged_index_is_not_sent_twice(served: Served) -> None:
         assert again == (304, b"")
 
 
+async def test_index_is_not_sent_to_who_has_any(served: Served) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{served.url}/v1/index", headers={"If-None-Match": '"other", *'}) as response,
+    ):
+        assert response.status == 304
+
+
+async def test_batch_that_was_cut_short_is_continued(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        body = sealed(served.code(), (await served.index(session)).sealing_key, os.urandom(32))
+        await (await session.post(f"{served.url}/v1/uploads", data=body)).read()
+        await served.desk.advance(NOON + HOUR)
+        (batch,) = (await served.index(session)).batches
+        url = f"{served.url}/v1/batches/{batch.name}"
+
+        async with session.get(url, headers={"Range": "bytes=0-99"}) as response:
+            first, etag = await response.read(), response.headers["ETag"]
+            assert (response.status, response.headers["Content-Range"]) == (206, f"bytes 0-99/{batch.size}")
+        async with session.get(url, headers={"Range": "bytes=100-", "If-Range": etag}) as response:
+            second = await response.read()
+        async with session.get(url, headers={"Range": "bytes=100-", "If-Range": '"another"'}) as response:
+            whole = response.status, await response.read()
+        async with session.get(url, headers={"Range": f"bytes={batch.size}-"}) as response:
+            beyond = response.status, response.headers["Content-Range"]
+
+        assert hashlib.sha256(first + second).digest() == batch.sha256
+        assert whole == (200, first + second)
+        assert beyond == (416, f"bytes */{batch.size}")
+
+
+async def test_two_uploads_with_one_code_at_once_are_one(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        key, sealing_key = await served.public_key(session), (await served.index(session)).sealing_key
+        code = served.code()
+
+        async def send() -> str:
+            body = sealed(code, sealing_key, os.urandom(32))
+            async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+                return upload.read_receipt(await response.read(), key).problem
+
+        problems = await asyncio.gather(*(send() for _ in range(6)))
+
+        assert sorted(problems) == ["", *["code-used"] * 5]
+
+
+async def test_answer_that_was_lost_with_the_server_comes_again(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        body = sealed(served.code(), (await served.index(session)).sealing_key, os.urandom(32))
+        async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+            first = await response.read()
+        await served.end(signal.SIGKILL)
+        await served.start()
+
+        async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+            assert await response.read() == first
+
+
+async def test_health_tells_when_was_published(served: Served) -> None:
+    await served.desk.advance(NOON + 2 * HOUR)
+
+    async with aiohttp.ClientSession() as session, session.get(f"{served.url}/health") as response:
+        told = await response.json()
+
+    assert (told["status"], told["published"], told["newest_batch"]) == ("ok", "2026-11-03T14:00:00+00:00", 0)
+
+
+async def test_staff_publish_beside_the_server(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        body = sealed(served.code(), (await served.index(session)).sealing_key, os.urandom(32))
+        await (await session.post(f"{served.url}/v1/uploads", data=body)).read()
+
+        assert await served.act("publish") == {"batches": 1, "keys": 1, "revoked": 0}
+        assert len((await served.index(session)).batches) == 1
+
+
+async def test_database_that_fails_is_said_without_a_word_of_what(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        body = sealed(served.code(), (await served.index(session)).sealing_key, os.urandom(32))
+        with sqlite3.connect(served.data / "authority.db") as database:
+            database.execute("DROP TABLE upload")
+        async with session.post(f"{served.url}/v1/uploads", data=body) as response:
+            answer = response.status, await response.json()
+
+    assert answer == (503, {"detail": "the authority cannot answer now: try again later"})
+
+
 async def test_every_answer_to_an_upload_looks_alike(served: Served) -> None:
     async with aiohttp.ClientSession() as session:
         sealing_key = (await served.index(session)).sealing_key
@@ -179,11 +269,46 @@ async def test_interface_is_documented(served: Served) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{served.url}/schema/openapi.json") as response:
         paths = (await response.json(content_type=None))["paths"]
 
+    upload_body = paths["/v1/uploads"]["post"]["requestBody"]["content"]["application/octet-stream"]["schema"]
+    assert upload_body["maxLength"] == upload.SEALED_SIZE
+    assert {"200", "206", "304", "404", "416"} <= set(paths["/v1/batches/{name}"]["get"]["responses"])
     assert set(paths) == {"/health", "/v1/authority", "/v1/index", "/v1/batches/{name}", "/v1/uploads"}
 
 
-async def test_stopped_politely_it_ends_well(served: Served) -> None:
-    assert await served.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+async def test_document_of_the_interface_needs_nobody_elses_server(served: Served) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{served.url}/schema") as response:
+        assert "http://" not in await response.text()
+        assert "html" not in response.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_stopped_politely_it_ends_well(served: Served, how: signal.Signals) -> None:
+    assert await served.end(how) == 0
+
+
+async def test_port_that_is_taken_is_said(served: Served) -> None:
+    process = await asyncio.create_subprocess_exec(
+        program("bluezone-authority"), "serve", "--data", str(served.data), "--port", str(served.port),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, complaint = await process.communicate()
+
+    assert process.returncode == 1
+    assert "choose others with --host and --port" in complaint.decode()
+
+
+async def test_log_holds_no_key_code_or_case(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        sealing_key = (await served.index(session)).sealing_key
+        code, secret = served.code(), os.urandom(32)
+        for body in (sealed(code, sealing_key, secret), sealed("00000000", sealing_key, secret), b"short"):
+            await (await session.post(f"{served.url}/v1/uploads", data=body)).read()
+    await served.desk.advance(NOON + HOUR)
+    await served.end(signal.SIGTERM)
+
+    told = served.log.read_text()
+    assert "published 1 batches, 1 keys" in told
+    assert all(word not in told for word in (code, secret.hex(), "00000000", "C-", "/v1/"))
 
 
 async def test_killed_at_any_moment_the_feed_stays_whole(served: Served) -> None:
