@@ -16,10 +16,10 @@ from bluezoned import __version__, service
 from bluezoned import config as options
 from bluezoned.alert.journal import JournalIndicator
 from bluezoned.box import Box, Rhythm
+from bluezoned.bus import BusError
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.config import Config
 from bluezoned.control import interface
-from bluezoned.control.bus import BusError
 from bluezoned.errors import ConfigError, RadioError, StoreError
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols import registry

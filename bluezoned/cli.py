@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bluezoned import __version__, command_line, key_export
+from bluezoned.bus import BusError
 from bluezoned.config import Config
 from bluezoned.control import proxy
-from bluezoned.control.bus import BusError
 from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, NotAllowed
 from bluezoned.errors import BluezonedError, ConfigError
 

@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bluezoned"
 
-WORDS = {"", "errors", "opaque", "clock", "config", "config_source", "advertisement"}
+WORDS = {"", "errors", "opaque", "clock", "bus", "config", "config_source", "advertisement"}
 WIRE = {"key_export", "key_index", "upload", "protobuf", "bounded_zip", "export_message"}
 EDGES = {"radio", "alert", "feed", "control", "authority"}
 PROGRAMS = {"daemon", "sync", "cli", "box", "assembly", "service", "command_line", "demo", "simulator"}

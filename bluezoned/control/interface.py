@@ -17,8 +17,8 @@ from dbus_next.constants import NameFlag, PropertyAccess, RequestNameReply
 from dbus_next.errors import DBusError
 from dbus_next.service import ServiceInterface, dbus_property, method
 
+from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
-from bluezoned.control.bus import BusError, connected
 from bluezoned.control.names import ErrorName
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
 from bluezoned.errors import BluezonedError

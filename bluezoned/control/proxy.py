@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from dbus_next.constants import ErrorType, MessageFlag, MessageType
 from dbus_next.message import Message
 
+from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
-from bluezoned.control.bus import BusError, connected
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
 from bluezoned.errors import BluezonedError
 

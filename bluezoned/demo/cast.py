@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bluezoned.bus import BusError
 from bluezoned.control import proxy
-from bluezoned.control.bus import BusError
 from bluezoned.control.report import StatusReport
 from bluezoned.errors import BluezonedError
 

@@ -18,8 +18,8 @@ from dbus_next.constants import MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
-from bluezoned.control.bus import BusError, connected
 from bluezoned.control.interface import DaemonInterface, Offer, offered
 from bluezoned.control.names import ErrorName
 from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, DaemonRefused, DaemonTooSlow, NotAllowed, reached
