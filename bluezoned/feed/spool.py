@@ -4,8 +4,13 @@
     outbox/    upload-<tag>                                            written by the daemon, removed by sync
     memory/    state                                                   sync's own
 
+    memory/    visit                                                   when sync last asked, sync's own
+
 Each directory has one writer. A reader trusts nothing: sizes are bounded and only plain files are opened. Knows
 nothing of what the files mean.
+
+The two processes are two users. They share the spool as a group: where the directory above hands its group down
+(setgid, as systemd-tmpfiles makes it), what is made here is the group's too. Anywhere else it is one user's alone.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ INDEX = "index"
 """Name of the index in the inbox."""
 
 _NAMES = re.compile(
-    r"index|state"
+    r"index|state|visit"
     r"|batch-(?P<sequence>[0-9]{1,20})-[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.zip"
     r"|(receipt|upload)-[0-9a-f]{2,64}"
 )
@@ -35,6 +40,7 @@ _NAMES = re.compile(
 _LIMITS = {
     "index": 4 * MEBIBYTE,
     "state": 4 * MEBIBYTE,
+    "visit": 32,
     # A GAEN key takes about 60 bytes: 400,000 keys, twice the largest national day ever published.
     "batch": 24 * MEBIBYTE,
     # Uploads and receipts have one size each, some kilobytes; the wire checks it.
@@ -125,8 +131,12 @@ class Box:
         most = min(limit(name), self._room())
         unfinished = self.directory / f"{name}.{os.getpid()}{_UNFINISHED}"
         with _told("write", self.directory.name):
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            # O_EXCL: the other user may have laid a link here, to a file that only we can write.
+            unfinished.unlink(missing_ok=True)
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            if _is_shared(self.directory):
+                os.fchmod(descriptor, 0o640)
             yield BoundedFile(descriptor, most)
             with _told("write", self.directory.name):
                 os.fsync(descriptor)
@@ -146,7 +156,9 @@ class Box:
         """Remove what a crashed writer left. For the box's one writer, at its start."""
         with _told("clean", self.directory.name):
             for path in self.directory.glob(f"*{_UNFINISHED}"):
-                path.unlink(missing_ok=True)
+                # A directory of that name is a stranger's, and no reason to stop.
+                with contextlib.suppress(IsADirectoryError):
+                    path.unlink(missing_ok=True)
 
     def _room(self) -> int:
         with _told("read", self.directory.name), os.scandir(self.directory) as entries:
@@ -179,14 +191,15 @@ class BoundedFile:
 
 
 class Spool:
-    """The three boxes below one directory, made where they are missing (0700, files 0600)."""
+    """The three boxes below one directory, made where they are missing: 0700 with files 0600, or 2770 with files 0640
+    where a group shares the directory above."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         with _told("make", str(directory)):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in ("inbox", "outbox", "memory"):
-                (directory / name).mkdir(mode=0o700, exist_ok=True)
+            directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (directory, *(directory / name for name in ("inbox", "outbox", "memory"))):
+                _make(place)
         self.inbox = Box(directory / "inbox")
         self.outbox = Box(directory / "outbox")
         self.memory = Box(directory / "memory")
@@ -205,6 +218,19 @@ class Spool:
             yield
         finally:
             os.close(descriptor)
+
+
+def _is_shared(directory: Path) -> bool:
+    return bool(directory.stat().st_mode & stat.S_ISGID)
+
+
+def _make(directory: Path) -> None:
+    """By umask, not chmod: the service's sandbox lets nobody set the setgid bit, while the kernel hands it down."""
+    before = os.umask(0o007 if _is_shared(directory.parent) else 0o077)
+    try:
+        directory.mkdir(mode=0o770, exist_ok=True)
+    finally:
+        os.umask(before)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,121 @@ def test_only_the_owner_reads(spool: Spool, tmp_path: Path) -> None:
         "spool/outbox": 0o700,
         "spool/memory": 0o700,
     }
+
+
+@pytest.fixture
+def handed_down(tmp_path: Path) -> Path:
+    """A directory that hands its group down, as systemd-tmpfiles makes /var/spool/bluezoned."""
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o2770)
+    return above
+
+
+def test_a_group_that_is_handed_down_reads(handed_down: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        Spool(handed_down / "spool").inbox.write("index", b"")
+    finally:
+        os.umask(before)
+
+    modes = {str(path.relative_to(handed_down)): path.stat().st_mode & 0o7777 for path in handed_down.rglob("*")}
+    assert modes == {
+        "spool": 0o2770,
+        "spool/inbox": 0o2770,
+        "spool/inbox/index": 0o640,
+        "spool/outbox": 0o2770,
+        "spool/memory": 0o2770,
+    }
+
+
+DAEMON, SYNC, SHARED = 64_901, 64_902, 64_903
+"""Two users and a group that no machine has, in place of bluezoned, bluezoned-sync and bluezoned-spool."""
+
+
+@pytest.fixture
+def spool_of_two() -> Iterator[Path]:
+    """A spool as its two users find it; not in pytest's directory, which is closed to others."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        directory = Path(place) / "spool"
+        directory.mkdir()
+        os.chown(directory, DAEMON, SHARED)
+        directory.chmod(0o2770)
+        yield directory
+
+
+AS_USER = """
+import os, sys
+from pathlib import Path
+from bluezoned.feed.spool import Spool
+# Root reads the interpreter, which may lie in its home; then it becomes the user, under the umask of the service.
+os.umask(0o077)
+os.setgroups([int(sys.argv[3])])
+os.setresgid(*3 * [int(sys.argv[2])])
+os.setresuid(*3 * [int(sys.argv[2])])
+spool = Spool(Path(sys.argv[1]))
+"""
+
+
+def ran_as(user: int, program: str, directory: Path, group: int = SHARED) -> str:
+    """What went wrong in `program`, run with `spool` as one of the two users; empty when nothing did."""
+    command = [sys.executable, "-c", AS_USER + program, str(directory), str(user), str(group)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+as_two_users = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+
+
+@as_two_users
+@pytest.mark.parametrize("first", [DAEMON, SYNC])
+def test_two_users_hand_each_other_files(first: int, spool_of_two: Path) -> None:
+    made = ran_as(first, "", spool_of_two)
+    out = ran_as(DAEMON, "spool.outbox.write('upload-00', b'sealed')", spool_of_two)
+    posted = ran_as(
+        SYNC,
+        "with spool.exclusive():\n"
+        "  assert spool.outbox.read('upload-00') == b'sealed'\n"
+        "  spool.outbox.remove('upload-00')\n"
+        "  spool.inbox.write('receipt-00', b'answer')",
+        spool_of_two,
+    )
+    taken = ran_as(
+        DAEMON,
+        "assert spool.inbox.read('receipt-00') == b'answer'\nspool.inbox.remove('receipt-00')",
+        spool_of_two,
+    )
+
+    assert [made, out, posted, taken] == ["", "", "", ""]
+    assert [path.name for path in spool_of_two.rglob("*") if path.is_file()] == ["lock"]
+
+
+@as_two_users
+def test_a_stranger_cannot_look_into_the_spool_of_two(spool_of_two: Path) -> None:
+    ran_as(DAEMON, "spool.outbox.write('upload-00', b'sealed')", spool_of_two)
+
+    seen = ran_as(64_904, "print(spool.outbox.names())", spool_of_two, group=64_904)
+
+    assert "Permission denied" in seen
+
+
+@as_two_users
+def test_a_planted_link_does_not_lead_a_writer_to_its_own_secret(spool_of_two: Path) -> None:
+    state = spool_of_two.parent / "bluezoned.db"
+    state.write_bytes(b"keys")
+    os.chown(state, DAEMON, DAEMON)
+    program = (
+        "import os\n"
+        "name = f'upload-00.{os.getpid()}.tmp'\n"
+        "(spool.outbox.directory / name).symlink_to(sys.argv[1] + '/../bluezoned.db')\n"
+        "spool.outbox.write('upload-00', b'sealed')\n"
+    )
+
+    complaints = ran_as(DAEMON, program, spool_of_two)
+
+    assert complaints == ""
+    assert state.read_bytes() == b"keys"
+    assert (spool_of_two / "outbox" / "upload-00").read_bytes() == b"sealed"
 
 
 @pytest.mark.parametrize("name", ["", "../index", "batch-1-../x.zip", "index/", "upload-", "upload-XY", "notes.txt"])
@@ -130,6 +246,15 @@ with Box(Path(sys.argv[1])).writing("index") as file:
     spool.inbox.clean()
 
     assert list(spool.inbox.directory.iterdir()) == []
+
+
+def test_a_strangers_directory_does_not_stop_the_cleaning(spool: Spool) -> None:
+    (spool.inbox.directory / "index.1.tmp").mkdir()
+    (spool.inbox.directory / "index.2.tmp").touch()
+
+    spool.inbox.clean()
+
+    assert [path.name for path in spool.inbox.directory.iterdir()] == ["index.1.tmp"]
 
 
 @contextlib.contextmanager
