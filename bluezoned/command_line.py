@@ -5,10 +5,12 @@ Layer 4: for the programs alone.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import click
 
@@ -16,24 +18,61 @@ from bluezoned import config, config_source
 from bluezoned.config import Config
 from bluezoned.errors import ConfigError
 
-Command = TypeVar("Command", bound=Callable[..., object])
+
+def config_options(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds --config FILE, --set SECTION.OPTION=VALUE and --instance NAME, handed on as `config_path` and `settings`:
+    an instance is another file and other places."""
+
+    @functools.wraps(command)
+    def with_instance(
+        *words: Any, config_path: Path | None, settings: tuple[str, ...], instance: str | None, **options: Any
+    ) -> object:
+        if instance is not None:
+            config_path = config_path or config.DEFAULT_PATH.with_name(f"{instance}.toml")
+            settings = (*(f"beacon.{option}={place}" for option, place in _places(instance)), *settings)
+        return command(*words, config_path=config_path, settings=settings, **options)
+
+    for option in reversed(_OPTIONS):
+        with_instance = option(with_instance)
+    return with_instance
 
 
-def config_options(command: Command) -> Command:
-    """Adds --config FILE and --set SECTION.OPTION=VALUE, handed on as `config_path` and `settings`."""
-    command = click.option(
+def _instance(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """A name that stands in paths and on the bus."""
+    if name is not None and not re.fullmatch("[a-z_][a-z0-9_]{0,31}", name):
+        raise click.BadParameter(config.allowed("beacon", "instance"))
+    return name
+
+
+def _places(instance: str) -> list[tuple[str, str]]:
+    """Option and value of what no two boxes may share."""
+    defaults = config.defaults("beacon")
+    places = [(option, f"{defaults[option]}/instances/{instance}") for option in ("state_dir", "spool_dir")]
+    return [("instance", instance), *places]
+
+
+_OPTIONS = (
+    click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"Settings file; FILE.d/*.toml is read too.  [default: {config.DEFAULT_PATH}]",
+    ),
+    click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="SECTION.OPTION=VALUE",
         help="Override one option, as often as needed.",
-    )(command)
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help=f"Settings file; FILE.d/*.toml is read too.  [default: {config.DEFAULT_PATH}]",
-    )(command)
+    ),
+    click.option(
+        "--instance",
+        metavar="NAME",
+        callback=_instance,
+        help=f"One of several boxes on this machine: settings in {config.DEFAULT_PATH.parent}/NAME.toml, and a state, "
+        "a spool and a bus name of its own.",
+    ),
+)
 
 
 def load(config_path: Path | None, settings: tuple[str, ...]) -> Config:

@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Trace: advertise a rolling identifier, remember who was near, compare with the authority's list, tell.
 
-    Exit status: 0 stopped, 69 no radio, 74 the storage failed, 78 the configuration is wrong.
+    Exit status: 0 stopped, 69 no radio, 74 the storage failed, 77 run as root, 78 the configuration is wrong.
     """
     try:
         config = command_line.load(config_path, settings)
@@ -46,6 +46,11 @@ def main(
     if check_config:
         click.echo("the configuration is fine")
         return
+    if os.geteuid() == 0 and desk_place is None and capture is None:
+        # A stranger's packets end here, and nothing that is done with them needs root. A desk or a capture is no
+        # stranger, and is tried in containers where everybody is root.
+        click.echo("bluezoned does not run as root: systemctl start bluezoned runs it as its own user", err=True)
+        sys.exit(os.EX_NOPERM)
     service.to_where_it_is_read("bluezoned", config.log.level, os.environ)
     try:
         asyncio.run(assembly.run(config, desk_place, capture))

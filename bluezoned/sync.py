@@ -1,6 +1,7 @@
 """bluezoned-sync: one visit to the authority. Has the network and no secret; what it brings is judged by the daemon.
 
-A oneshot for a timer: posts the outbox, fetches what is new, tries again with growing pauses, and ends.
+A oneshot for a timer: posts the outbox, fetches what is new, tries again with growing pauses, and ends. The timer does
+not know the settings, so it comes often, and `--if-due` goes home when it is not time.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import click
 import stamina
 
 from bluezoned import __version__, command_line, service
+from bluezoned.clock import SystemClock
 from bluezoned.errors import AuthorityError, BluezonedError, ConfigError, StoreError
 from bluezoned.feed import client
 from bluezoned.feed.client import FeedReport
 from bluezoned.feed.spool import Spool
 
 log = logging.getLogger(__name__)
+
+SECOND = 1000
 
 FIRST_PAUSE_S = 15.0
 """Seconds before the second try, doubled for each further one, and up to as much again by chance, so that a fleet whose
@@ -58,16 +62,26 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
     return report
 
 
+def is_due(spool: Spool, now: int, poll: int) -> bool:
+    """Whether an upload waits or the last good visit is `poll` ms past. A visit in the future was stamped by a wrong
+    clock."""
+    if spool.outbox.names("upload-"):
+        return True
+    stamp = spool.memory.read("visit") or b""
+    return not stamp.isdigit() or not int(stamp) <= now < int(stamp) + poll
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @command_line.config_options
 @click.option("--tries", type=click.IntRange(1, 20), default=5, show_default=True, help="Visits before giving up.")
+@click.option("--if-due", is_flag=True, help="Only when authority.poll_s has passed or an upload waits.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 @click.version_option(__version__, prog_name="bluezoned-sync")
-def main(config_path: Path | None, settings: tuple[str, ...], tries: int, as_json: bool) -> None:
+def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due: bool, as_json: bool) -> None:
     """Post what waits in the outbox and fetch what is new from the authority, once.
 
     Exit status: 0 all done, 75 the authority could not be reached or refused something (the timer tries again),
-    74 the spool failed, 78 the configuration is wrong.
+    74 the spool failed, 77 run as root on another's spool, 78 the configuration is wrong.
     """
     try:
         config = command_line.load(config_path, settings)
@@ -76,10 +90,22 @@ def main(config_path: Path | None, settings: tuple[str, ...], tries: int, as_jso
         sys.exit(os.EX_CONFIG)
     service.to_where_it_is_read("bluezoned-sync", config.log.level, os.environ)
     if not config.authority.url:
+        if if_due:
+            return
         click.echo("no authority is set (authority.url): nothing to do", err=True)
         return
+    spool_dir = Path(config.beacon.spool_dir)
+    if os.geteuid() == 0 and spool_dir.exists() and spool_dir.stat().st_uid != 0:
+        # What root leaves there, the service could not replace.
+        click.echo("the spool is another user's: systemctl start bluezoned-sync", err=True)
+        sys.exit(os.EX_NOPERM)
     try:
-        report = asyncio.run(visit(config.authority.url, Spool(Path(config.beacon.spool_dir)), tries))
+        spool, clock = Spool(spool_dir), SystemClock()
+        if if_due and not is_due(spool, clock.now(), config.authority.poll_s * SECOND):
+            return
+        report = asyncio.run(visit(config.authority.url, spool, tries))
+        if not report.problems:
+            spool.memory.write("visit", str(clock.now()).encode())
     except StoreError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_IOERR)

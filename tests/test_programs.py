@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import click
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bluezoned import key_export
+from bluezoned import command_line, key_export, sync
 from bluezoned.demo import scene
 from bluezoned.demo.cast import Beacon, Bus, Stage, free_port, program
+from bluezoned.feed.spool import Spool
 from bluezoned.key_export import KeyExport
 from bluezoned.protocols.protocol import DAY
 from bluezoned.radio.desk import Desk
@@ -25,6 +29,7 @@ from bluezoned.radio.ether import Ether, PathLoss
 NINE = 20_759 * DAY + 9 * 3_600_000
 VECTORS = Path(__file__).parent / "vectors"
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 
 
 def ran(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
@@ -213,11 +218,75 @@ def test_shipped_settings_are_fine() -> None:
     assert (done.returncode, done.stdout) == (0, "the configuration is fine\n")
 
 
+BY_NOBODY = """
+import os, sys
+from bluezoned import daemon
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+daemon.main()
+"""
+
+
 def test_box_without_a_radio_says_so(tmp_path: Path) -> None:
-    done = ran(program("bluezoned"), "--set", f"beacon.state_dir={tmp_path}")
+    done = ran(sys.executable, "-c", BY_NOBODY, "--set", f"beacon.state_dir={tmp_path}")
 
     assert done.returncode == 69
     assert "--desk" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
+def test_the_daemon_does_not_run_as_root(tmp_path: Path) -> None:
+    done = ran(program("bluezoned"), "--set", f"beacon.state_dir={tmp_path}/state")
+
+    assert done.returncode == 77
+    assert "does not run as root" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
+def test_root_leaves_no_files_in_the_spool_of_another(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text(PINNED)
+    os.chown(tmp_path, 65534, 65534)
+
+    done = ran(
+        program("bluezoned-sync"), "--config", str(tmp_path / "b.toml"), "--set", f"beacon.spool_dir={tmp_path}"
+    )  # fmt: skip
+
+    assert done.returncode == 77
+    assert "systemctl start bluezoned-sync" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b.toml"]
+
+
+def test_an_instance_has_a_file_and_places_of_its_own() -> None:
+    seen: list[tuple[Path | None, tuple[str, ...]]] = []
+
+    @click.command()
+    @command_line.config_options
+    def command(config_path: Path | None, settings: tuple[str, ...]) -> None:
+        seen.append((config_path, settings))
+
+    command.main(["--instance", "left", "--set", "beacon.tick_s=5"], standalone_mode=False)
+
+    assert seen == [
+        (
+            Path("/etc/bluezoned/left.toml"),
+            (
+                "beacon.instance=left",
+                "beacon.state_dir=/var/lib/bluezoned/instances/left",
+                "beacon.spool_dir=/var/spool/bluezoned/instances/left",
+                "beacon.tick_s=5",
+            ),
+        )
+    ]
+
+
+def test_an_instance_cannot_be_a_path() -> None:
+    done = ran(program("bluezoned"), "--instance", "../left", "--check-config")
+
+    assert done.returncode == 2
+    assert "lower case letters" in done.stderr
 
 
 def test_bad_capture_is_named_by_its_line(tmp_path: Path) -> None:
@@ -238,6 +307,28 @@ def test_sync_without_an_authority_has_nothing_to_do() -> None:
 
     assert done.returncode == 0
     assert "nothing to do" in done.stderr
+
+
+def test_sync_goes_home_when_it_is_not_time(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+
+    assert sync.is_due(spool, NINE, 4 * HOUR)
+    spool.memory.write("visit", str(NINE).encode())
+    assert not sync.is_due(spool, NINE + 4 * HOUR - 1, 4 * HOUR)
+    assert sync.is_due(spool, NINE + 4 * HOUR, 4 * HOUR)
+    assert sync.is_due(spool, NINE - 1, 4 * HOUR)
+    spool.outbox.write("upload-00", b"sealed")
+    assert sync.is_due(spool, NINE + 1, 4 * HOUR)
+
+
+def test_a_visit_that_failed_is_due_again(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text(PINNED.replace("https://authority.example", "http://127.0.0.1:9"))
+    words = ("--config", str(tmp_path / "b.toml"), "--set", f"beacon.spool_dir={tmp_path}/spool", "--tries", "1")
+
+    done = ran(program("bluezoned-sync"), *words, "--if-due")
+
+    assert done.returncode == 75
+    assert sync.is_due(Spool(tmp_path / "spool"), NINE, 4 * HOUR)
 
 
 def test_authority_asks_to_be_founded_first(tmp_path: Path) -> None:
