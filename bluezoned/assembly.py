@@ -26,6 +26,7 @@ from bluezoned.protocols import registry
 from bluezoned.protocols.bluezone import KeySchedule
 from bluezoned.protocols.protocol import DAY, ReportType, TracingProtocol
 from bluezoned.radio import desk
+from bluezoned.radio.hearing import ALWAYS, WINDOWS
 from bluezoned.radio.radio import Radio
 from bluezoned.radio.recording import RecordingRadio
 from bluezoned.tracing.device import Device, Settings
@@ -112,7 +113,7 @@ def _authority_key(config: Config) -> ec.EllipticCurvePublicKey | None:
 async def run(config: Config, desk_place: str | None, capture: Path | None) -> None:
     """Compose one box and run it until SIGTERM. BluezonedError when a part cannot be had."""
     async with AsyncExitStack() as stack:
-        clock, radio = await _clock_and_radio(stack, desk_place, capture)
+        clock, radio = await _clock_and_radio(config, stack, desk_place, capture)
         store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
         device = Device(settings(config), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
@@ -133,13 +134,20 @@ async def run(config: Config, desk_place: str | None, capture: Path | None) -> N
                 device.tick(clock.now())
 
 
-async def _clock_and_radio(stack: AsyncExitStack, desk_place: str | None, capture: Path | None) -> tuple[Clock, Radio]:
+async def _clock_and_radio(
+    config: Config, stack: AsyncExitStack, desk_place: str | None, capture: Path | None
+) -> tuple[Clock, Radio]:
     if capture is not None:
         clock = SystemClock()
         return clock, RecordingRadio(capture, clock)
     if desk_place is None:
-        raise RadioError("this version has no Bluetooth yet: give it a desk (--desk SOCKET:STATION) or a capture "
-                         "(--replay FILE)")  # fmt: skip
+        # Here, because bleak takes a second to import on a small Pi, and a demo or a replay needs none of it.
+        from bluezoned.radio.bluez import BluezRadio
+
+        clock = SystemClock()
+        services = [protocol.service for protocol in settings(config).heard.values()]
+        duty = ALWAYS if config.beacon.profile == "kiosk" else WINDOWS
+        return clock, BluezRadio(config.radio.adapter, services, clock, duty)
     path, colon, station = desk_place.rpartition(":")
     if not colon or not station:
         raise RadioError("--desk wants SOCKET:STATION")

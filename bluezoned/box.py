@@ -105,7 +105,9 @@ class Box:
                     await self.radio.advertise(self.device.advertisement(at))
                     wait_until = self.device.next_rotation(at)
                 except StoreError as error:
-                    # An identifier whose key is not stored could never be published: better silent than useless.
+                    # An identifier whose key is not stored could never be published, and one that is over would link
+                    # its carrier's ways: better silent than either.
+                    await self.radio.advertise(None)
                     self._note_store_failure(error)
             await self.clock.sleep_until(wait_until)
 
@@ -230,7 +232,7 @@ class Box:
             hearing=health.hearing,
             advertising=health.advertising,
             paused=self._paused.is_set(),
-            problems=tuple(filter(None, (health.problem, self.problem))),
+            problems=tuple(filter(None, (health.problem, health.degraded, self.problem))),
         )
 
     def encounters(self) -> list[EncounterDay]:

@@ -47,6 +47,7 @@ class Bluezone:
     """Rolling ids a day, `MaxNumberSubKeyPerDay` of the apps' remote configuration; 96 is all that was ever seen."""
 
     name: ClassVar[str] = "bluezone"
+    service: ClassVar[int] = SERVICE
     key_size: ClassVar[int] = key_chain.KEY_SIZE
 
     def __post_init__(self) -> None:

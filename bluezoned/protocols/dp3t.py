@@ -31,6 +31,7 @@ class Dp3t:
     """The protocol. Nobody but the sender knows which id was on the air when; so a published key covers whole days."""
 
     name = "dp3t"
+    service = SERVICE
     rotation = DAY // EPOCHS_PER_DAY
     """ms: 900 000."""
     key_size = key_chain.KEY_SIZE

@@ -24,6 +24,7 @@ class Gaen:
     """The protocol. A daily key is a Temporary Exposure Key; it may begin or end within the day (rolling period)."""
 
     name = "gaen"
+    service = SERVICE
     rotation = 600_000
     """ms: one ENIntervalNumber."""
     key_size = 16

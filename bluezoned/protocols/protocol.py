@@ -98,6 +98,10 @@ class TracingProtocol(Protocol):
         """`bluezone`, `gaen` or `dp3t`."""
 
     @property
+    def service(self) -> int:
+        """The 16-bit UUID that every advertisement of the protocol lists: a radio may let nothing else through."""
+
+    @property
     def rotation(self) -> int:
         """ms that one rolling id is on the air; divides a day."""
 

@@ -165,10 +165,11 @@ class EtherRadio:
         while not self._waiting.empty():
             self._waiting.get_nowait()
 
-    async def advertise(self, advertisement: Advertisement) -> None:
+    async def advertise(self, advertisement: Advertisement | None) -> None:
         if problem := self.health().problem:
             raise RadioError(problem)
-        advertisement.encode()
+        if advertisement is not None:
+            advertisement.encode()
         self.on_air = advertisement
 
     async def __aiter__(self) -> AsyncIterator[Reception]:

@@ -20,6 +20,10 @@ class RadioHealth:
     """A sentence for people, empty when all is well."""
     dropped: int = 0
     """Receptions lost since the radio was entered, because nobody took them while they came."""
+    degraded: str = ""
+    """A sentence for people on what is less than it could be, though it hears and sends; empty when nothing is."""
+    recoveries: int = 0
+    """Steps taken since the start to get a radio in trouble going again."""
 
 
 class Radio(Protocol):
@@ -31,9 +35,9 @@ class Radio(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def advertise(self, advertisement: Advertisement) -> None:
-        """Replace what is on the air and draw a new address, in one step: no packet mixes old and new. RadioError when
-        the radio does not let us; what is on the air then is unknown."""
+    async def advertise(self, advertisement: Advertisement | None) -> None:
+        """Replace what is on the air and draw a new address, in one step: no packet mixes old and new. None silences.
+        A radio in trouble does so when it can; `health` says whether it has. RadioError when it never will."""
 
     def __aiter__(self) -> AsyncIterator[Reception]:
         """Receptions as they come, without end. A gap says nothing: it may be the radio's."""

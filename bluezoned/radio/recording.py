@@ -79,10 +79,11 @@ class RecordingRadio:
         self._is_open = False
         self.on_air = None
 
-    async def advertise(self, advertisement: Advertisement) -> None:
+    async def advertise(self, advertisement: Advertisement | None) -> None:
         if not self._is_open:
             raise RadioError("the radio is not open")
-        advertisement.encode()
+        if advertisement is not None:
+            advertisement.encode()
         self.on_air = advertisement
 
     async def __aiter__(self) -> AsyncIterator[Reception]:

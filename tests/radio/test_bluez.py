@@ -1,0 +1,100 @@
+"""The BlueZ radio where there is no BlueZ: a real private D-Bus without bluetoothd. What it does on the air is for a
+machine with a Bluetooth stack."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bluezoned.advertisement import Advertisement
+from bluezoned.clock import SystemClock
+from bluezoned.errors import ProtocolError
+from bluezoned.radio.bluez import BluezRadio
+from bluezoned.radio.bluez_advertiser import _Broadcast
+from bluezoned.radio.bluez_bus import full_uuid
+
+ADVERTISEMENT = Advertisement(frozenset((0x4E56,)), {0x4E56: b"\1\2\3\4"}, {0x22B5: bytes(12)})
+
+
+@pytest.fixture
+def bus() -> Iterator[str]:
+    command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        yield daemon.stdout.readline().strip()
+        daemon.terminate()
+
+
+async def problem_of(radio: BluezRadio, part: str) -> str:
+    async with asyncio.timeout(30):
+        while part not in radio.health().problem:
+            await asyncio.sleep(0.02)
+    return radio.health().problem
+
+
+async def test_without_bluetoothd_it_says_so_and_what_to_do(bus: str) -> None:
+    async with BluezRadio("auto", {0x4E56}, SystemClock(), bus=bus) as radio:
+        await radio.advertise(ADVERTISEMENT)
+        assert "systemctl start bluetooth" in await problem_of(radio, "bluetoothd is not running")
+        health = radio.health()
+        assert (health.hearing, health.advertising) == (False, False)
+    assert radio.health().problem == "the radio is off"
+
+
+async def test_without_a_bus_it_says_so(tmp_path: Path) -> None:
+    async with BluezRadio("auto", {0x4E56}, SystemClock(), bus=f"unix:path={tmp_path}/none") as radio:
+        await problem_of(radio, "cannot reach the D-Bus")
+        assert not radio.health().hearing
+
+
+async def test_it_may_be_entered_again(bus: str) -> None:
+    radio = BluezRadio("auto", {0x4E56}, SystemClock(), bus=bus)
+    for _ in range(2):
+        async with radio:
+            await problem_of(radio, "bluetoothd")
+
+
+async def test_what_fits_no_packet_is_refused_at_once(bus: str) -> None:
+    async with BluezRadio("auto", {0x4E56}, SystemClock(), bus=bus) as radio:
+        with pytest.raises(ProtocolError):
+            await radio.advertise(Advertisement(frozenset((1,)), {1: bytes(30)}, {}))
+
+
+async def test_a_failing_supervisor_fails_the_listener(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(radio: BluezRadio, session: object) -> float:
+        raise RuntimeError("a flaw")
+
+    monkeypatch.setattr(BluezRadio, "_look", fail)
+    async with asyncio.timeout(30):
+        with pytest.raises(RuntimeError, match="a flaw"):
+            await _listen(BluezRadio("auto", {0x4E56}, SystemClock(), bus=bus))
+
+
+async def _listen(radio: BluezRadio) -> None:
+    async with radio:
+        async for _ in radio:
+            pass
+
+
+def test_bluetoothd_reads_a_broadcast_with_the_right_types() -> None:
+    broadcast = _Broadcast(ADVERTISEMENT, lambda: None)
+    node = broadcast.introspect()
+    signatures = {prop.name: (prop.signature, prop.access.value) for prop in node.properties}
+    assert signatures == {
+        "Type": ("s", "read"),
+        "ServiceUUIDs": ("as", "read"),
+        "ManufacturerData": ("a{qv}", "read"),
+        "ServiceData": ("a{sv}", "read"),
+        "Includes": ("as", "read"),
+        "MinInterval": ("u", "read"),
+        "MaxInterval": ("u", "read"),
+        "TxPower": ("n", "write"),
+    }
+
+
+def test_short_uuids_are_spelled_out() -> None:
+    assert full_uuid(0xFD6F) == "0000fd6f-0000-1000-8000-00805f9b34fb"
