@@ -4,15 +4,20 @@
 #   make demo      the whole job on one desk, without Bluetooth (PROTOCOL=bluezone|gaen|dp3t)
 #   make test      linters, types and tests
 #   make lint      linters and types alone
+#   make test-vm   the radio against the real bluetoothd, in a virtual machine (SUITE=trixie|bookworm, REPEAT=n,
+#                  TESTS=files); needs root to build its disk once
 #   make bench     what the desk costs
 #   make clean     remove what make made
 
 PROTOCOL ?= bluezone
+SUITE ?= trixie
+REPEAT ?= 1
+TESTS ?=
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: all help demo test lint bench clean
+.PHONY: all help demo test test-vm lint bench clean
 
 all: $(SETUP)
 
@@ -33,6 +38,9 @@ lint: $(SETUP)
 
 test: lint
 	$(PYTHON) -m pytest -q
+
+test-vm: $(SETUP)
+	$(PYTHON) -m tests.system.host test --suite $(SUITE) --repeat $(REPEAT) $(TESTS)
 
 bench: $(SETUP)
 	$(PYTHON) tests/bench/desk.py

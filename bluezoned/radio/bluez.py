@@ -19,7 +19,7 @@ from bluezoned.bus import BusError, connected
 from bluezoned.clock import Clock
 from bluezoned.errors import RadioError
 from bluezoned.radio.bluez_advertiser import Advertiser
-from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError
+from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError, block_of
 from bluezoned.radio.bluez_scanner import Scanner
 from bluezoned.radio.hearing import ALWAYS, Duty, Hearing
 from bluezoned.radio.radio import RadioHealth
@@ -232,15 +232,15 @@ class BluezRadio:
         return adapter
 
     async def _power_on(self, session: _Session, adapter: Adapter) -> None:
+        match block_of(adapter):
+            case "soft":
+                raise _Trouble(f"{adapter.name} is blocked: rfkill unblock bluetooth")
+            case "hard":
+                raise _Trouble(f"{adapter.name} is blocked by a switch on the machine")
         try:
             await session.bluez.set_powered(adapter, True)
         except BluezError as error:
-            blocked = error.name.endswith(".Blocked") or "rfkill" in str(error).lower()
-            raise _Trouble(
-                f"{adapter.name} is blocked: rfkill unblock bluetooth"
-                if blocked
-                else f"{adapter.name} cannot be switched on: {error}"
-            ) from error
+            raise _Trouble(f"{adapter.name} cannot be switched on: {error}") from error
 
     async def _send(self, session: _Session, adapter: Adapter) -> None:
         if self._wanted is self._on_air and (self._wanted is None or session.advertiser.is_registered):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dbus_next.constants import MessageFlag, MessageType
@@ -64,6 +66,19 @@ class Adapter:
     def path(self) -> str:
         """On the bus."""
         return f"{ROOT}/{self.name}"
+
+
+def block_of(adapter: Adapter, rfkill: Path = Path("/sys/class/rfkill")) -> str:
+    """`soft` when a program has blocked the adapter, `hard` when a switch has, else empty. bluetoothd says only that it
+    failed."""
+    for switch in rfkill.glob("rfkill*"):
+        # A switch may go while we look.
+        with suppress(OSError):
+            if (switch / "name").read_text().strip() == adapter.name:
+                for kind in ("hard", "soft"):
+                    if (switch / kind).read_text().strip() == "1":
+                        return kind
+    return ""
 
 
 def full_uuid(uuid: int) -> str:

@@ -15,7 +15,7 @@ from bluezoned.clock import SystemClock
 from bluezoned.errors import ProtocolError
 from bluezoned.radio.bluez import BluezRadio
 from bluezoned.radio.bluez_advertiser import _Broadcast
-from bluezoned.radio.bluez_bus import full_uuid
+from bluezoned.radio.bluez_bus import Adapter, block_of, full_uuid
 
 ADVERTISEMENT = Advertisement(frozenset((0x4E56,)), {0x4E56: b"\1\2\3\4"}, {0x22B5: bytes(12)})
 
@@ -98,3 +98,15 @@ def test_bluetoothd_reads_a_broadcast_with_the_right_types() -> None:
 
 def test_short_uuids_are_spelled_out() -> None:
     assert full_uuid(0xFD6F) == "0000fd6f-0000-1000-8000-00805f9b34fb"
+
+
+@pytest.mark.parametrize(("soft", "hard", "block"), [("0", "0", ""), ("1", "0", "soft"), ("1", "1", "hard")])
+def test_a_block_is_found_by_the_adapter_s_name(tmp_path: Path, soft: str, hard: str, block: str) -> None:
+    for number, (name, is_soft, is_hard) in enumerate((("hci1", "1", "1"), ("hci0", soft, hard))):
+        switch = tmp_path / f"rfkill{number}"
+        switch.mkdir()
+        for file, text in (("name", name), ("soft", is_soft), ("hard", is_hard)):
+            (switch / file).write_text(f"{text}\n")
+    adapter = Adapter("hci0", "AA:00:00:00:00:01", False, True, False, False, True)
+    assert block_of(adapter, tmp_path) == block
+    assert block_of(adapter, tmp_path / "none") == ""

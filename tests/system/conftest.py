@@ -1,0 +1,72 @@
+"""What the tests inside the virtual machine stand on: the air, the real bluetoothd, programs under systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.medium.client import SOCKET, Air
+
+EXTENDED, LEGACY = (0, 1), (2, 3)
+"""Controllers: with and without extended advertising."""
+
+
+def run(*command: str, check: bool = True) -> str:
+    """What a command printed."""
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=90).stdout
+
+
+def within(seconds: float, holds: Callable[[], bool], what: str) -> float:
+    """Seconds until it held. Fails when it does not."""
+    begun = time.monotonic()
+    while not holds():
+        if time.monotonic() - begun > seconds:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.2)
+    return time.monotonic() - begun
+
+
+async def eventually(seconds: float, holds: Callable[[], bool], what: str) -> float:
+    """The same, in a loop that has other work."""
+    begun = time.monotonic()
+    while not holds():
+        if time.monotonic() - begun > seconds:
+            pytest.fail(f"not within {seconds} s: {what}")
+        await asyncio.sleep(0.1)
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="session")
+def air() -> Iterator[Air]:
+    """Four controllers on one medium, with the real bluetoothd on them."""
+    run("modprobe", "hci_vhci")
+    drop_in = Path("/etc/systemd/system/bluetooth.service.d")
+    shutil.copytree(Path(__file__).parents[2] / "systemd" / drop_in.name, drop_in, dirs_exist_ok=True)
+    run("systemctl", "daemon-reload")
+    SOCKET.unlink(missing_ok=True)
+    said = Path("/run/air.out")
+    with (
+        said.open("w") as out,
+        subprocess.Popen([sys.executable, "-m", "tests.system.medium"], stdout=out, stderr=subprocess.STDOUT) as medium,
+    ):
+        within(120, lambda: "the air is up" in said.read_text(), f"the air: {said.read_text()}")
+        run("systemctl", "restart", "bluetooth")
+        air = Air()
+        for controller in (*EXTENDED, *LEGACY):
+            name = air.adapter(controller)
+            within(60, lambda name=name: is_powered(name), f"{name} of bluetoothd")
+        yield air
+        medium.kill()
+
+
+def is_powered(adapter: str) -> bool:
+    """As bluetoothd says."""
+    command = ("busctl", "get-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered")
+    return run(*command, check=False).strip() == "b true"

@@ -1,0 +1,218 @@
+"""The virtual machine, from outside: builds its disk, boots it, runs the tests in it, brings the results home.
+
+    python -m tests.system.host test [PYTEST ARGUMENT...]    all of it: what `make test-vm` does
+    python -m tests.system.host up                           boot and leave running, for work on a test
+    python -m tests.system.host run [PYTEST ARGUMENT...]     the tests in the running one, with the tree as it is now
+    python -m tests.system.host shell COMMAND                a command in the running one
+    python -m tests.system.host down
+
+Paths among pytest's arguments are those of this tree. The disk is kept by the content of its recipe, in
+BLUEZONED_VM_CACHE or ~/.cache/bluezoned/vm. Root is needed to build one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TREE = HERE.parent.parent
+GUEST = HERE / "guest"
+WORK = TREE / "build" / "test-vm"
+SHARE = WORK / "share"
+RESULTS = WORK / "results"
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+}
+"""Program to the Debian package that has it."""
+
+CARRIED = ("bluezoned", "tests", "systemd", "config", "setup.cfg", "pyproject.toml")
+"""What of the tree the guest needs."""
+
+BOOT_S = 300
+TESTS_S = 2400
+"""Seconds. A boot takes 30 to 60 under emulation, the tests some minutes; these are for machines under load."""
+
+COLLECT = """
+cp /run/air.jsonl /run/air.out /mnt/results/ 2>/dev/null
+journalctl -b -o short-precise > /mnt/results/journal.txt
+journalctl -b -o json > /mnt/results/journal.json
+journalctl -b -u bluetooth -o short-precise > /mnt/results/bluetoothd.txt
+dmesg > /mnt/results/dmesg.txt
+"""
+
+
+class HarnessError(Exception):
+    """Why the tests could not be run at all."""
+
+
+def say(text: str) -> None:
+    print(f"test-vm: {text}", flush=True)
+
+
+def install_tools() -> None:
+    """What is missing, with apt, saying so."""
+    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    # Without these two, qemu has no firmware; Debian only recommends them.
+    missing += ["seabios", "ipxe-qemu"] if "qemu-system-x86" in missing else []
+    if not missing:
+        return
+    say(f"installing with apt: {' '.join(missing)}")
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*as_root, "apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
+    command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
+    subprocess.run([*as_root, *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def image(suite: str) -> Path:
+    """The folder with the kernel and the disk, built where no such one is kept."""
+    recipe = hashlib.sha256(suite.encode())
+    for part in sorted(GUEST.iterdir()):
+        recipe.update(part.name.encode() + part.read_bytes())
+    cache = Path(os.environ.get("BLUEZONED_VM_CACHE", Path.home() / ".cache" / "bluezoned" / "vm"))
+    place = cache / f"{suite}-{recipe.hexdigest()[:16]}"
+    if (place / "disk").exists():
+        say(f"the {suite} disk is kept in {place}")
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    say(f"building a {suite} disk in {place}; one to four minutes")
+    begun = time.monotonic()
+    as_root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PIP_INDEX_URL,PIP_CONFIG_FILE"]
+    done = subprocess.run([*as_root, "bash", str(GUEST / "build.sh"), suite, str(place)], check=False)
+    if done.returncode:
+        raise HarnessError(f"the {suite} disk could not be built: see above")
+    say(f"built in {time.monotonic() - begun:.0f} s")
+    return place
+
+
+def boot(place: Path, memory: int) -> None:
+    """Start the machine; every start finds the same disk. KVM is not asked for: what the tests find must not depend on
+    the machine they run on."""
+    down()
+    shutil.rmtree(SHARE, ignore_errors=True)
+    (SHARE / "q").mkdir(parents=True)
+    (SHARE / "results").mkdir()
+    kernel = "root=/dev/vda rootfstype=ext4 rw console=ttyS0 quiet mitigations=off nokaslr audit=0 tsc=reliable"
+    command = [
+        "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
+        "-smp", "2", "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-kernel", str(place / "vmlinuz"), "-initrd", str(place / "initrd.img"), "-append", kernel,
+        "-drive", f"file={place / 'disk'},if=virtio,format=raw,snapshot=on,cache=unsafe",
+        "-virtfs", f"local,path={SHARE},mount_tag=share,security_model=none,id=share",
+        "-device", "virtio-rng-pci", "-serial", f"file:{WORK / 'serial.log'}",
+    ]  # fmt: skip
+    begun = time.monotonic()
+    with (WORK / "qemu.log").open("w") as log:
+        machine = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    (WORK / "qemu.pid").write_text(str(machine.pid))
+    while not (SHARE / "q" / "ready").exists():
+        if machine.poll() is not None:
+            raise HarnessError(f"qemu ended: {(WORK / 'qemu.log').read_text()}")
+        if time.monotonic() - begun > BOOT_S:
+            raise HarnessError(f"not up after {BOOT_S} s: see {WORK / 'serial.log'}")
+        time.sleep(0.2)
+    say(f"up after {time.monotonic() - begun:.0f} s")
+
+
+def down() -> None:
+    """End the machine, if there is one."""
+    pid = WORK / "qemu.pid"
+    if pid.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        pid.unlink()
+
+
+def order(command: str, seconds: float, show: bool = True) -> int:
+    """Run a command in the machine, printing what it prints. Its status."""
+    if not (WORK / "qemu.pid").exists():
+        raise HarnessError("no machine is running: python -m tests.system.host up")
+    name = SHARE / "q" / f"order{time.time_ns()}"
+    name.with_suffix(".new").write_text(command)
+    name.with_suffix(".new").rename(name.with_suffix(".sh"))
+    out, shown, begun = name.with_suffix(".out"), 0, time.monotonic()
+    while True:
+        done = name.with_suffix(".rc").exists()
+        if show and out.exists():
+            text = out.read_text(errors="replace")
+            print(text[shown:], end="", flush=True)
+            shown = len(text)
+        if done:
+            return int(name.with_suffix(".rc").read_text())
+        if time.monotonic() - begun > seconds:
+            raise HarnessError(f"not done after {seconds:.0f} s: {command}")
+        time.sleep(0.2)
+
+
+def run(arguments: list[str]) -> int:
+    """pytest in the machine; its status. The results come home in any case."""
+    carried = SHARE / "tree"
+    shutil.rmtree(carried, ignore_errors=True)
+    carried.mkdir()
+    for name in CARRIED:
+        source = TREE / name
+        if source.is_dir():
+            shutil.copytree(source, carried / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, carried / name)
+    wanted = arguments if any(not word.startswith("-") for word in arguments) else ["tests/system", *arguments]
+    options = "-o addopts= -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
+    pytest = f"python3 -m pytest {options} {' '.join(map(_quoted, wanted))}"
+    order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree", 120)
+    try:
+        return order(f"cd /opt/tree && {pytest}", TESTS_S)
+    finally:
+        order(COLLECT, 120, show=False)
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        shutil.copytree(SHARE / "results", RESULTS)
+        say(f"air log, journal and junit.xml are in {RESULTS}")
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("test", "up", "run", "shell", "down"))
+    parser.add_argument("--suite", choices=("trixie", "bookworm"), default="trixie", help="Debian 13 or 12")
+    parser.add_argument("--memory", type=int, default=1024, help="MiB")
+    parser.add_argument("--repeat", type=int, default=1, help="how often the tests are run, in one machine")
+    given, rest = parser.parse_known_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    try:
+        if given.verb in ("test", "up"):
+            install_tools()
+            boot(image(given.suite), given.memory)
+        match given.verb:
+            case "test":
+                try:
+                    return max(run(rest) for _ in range(given.repeat))
+                finally:
+                    down()
+            case "run":
+                return run(rest)
+            case "shell":
+                return order(" ".join(rest), BOOT_S)
+            case "down":
+                down()
+    except HarnessError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What the BlueZ radio sends and hears, by the log of the air."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+
+from bluezoned.protocols import bluezone, gaen
+from bluezoned.radio import bluez_advertiser
+from tests.system.conftest import EXTENDED, LEGACY, eventually
+from tests.system.medium.client import Air
+from tests.system.radio_at_work import at_work, number_of, numbered
+
+KINDS = pytest.mark.parametrize("controllers", [EXTENDED, LEGACY], ids=["extended", "legacy"])
+ROTATIONS = 96
+"""A day's of Bluezone."""
+
+Record = Callable[[str, object], None]
+
+
+@KINDS
+@pytest.mark.timeout(900)
+async def test_no_packet_mixes_old_and_new(air: Air, controllers: tuple[int, int], record_property: Record) -> None:
+    async with at_work(air, controllers[0]) as work:
+        await work.radio.advertise(numbered(0))
+        await work.proves_itself(0, 60)
+        mark, asked = air.mark(), {}
+        for number in range(1, ROTATIONS + 1):
+            asked[number] = time.time()
+            await work.radio.advertise(numbered(number))
+            await eventually(30, lambda number=number: work.is_on_air(number, mark), f"identifier {number}")
+            await asyncio.sleep(0.3)
+        since = len(work.heard)
+        await eventually(30, lambda: work.hears_phone(since), "the phone, while rotating")
+    packets = air.since(mark, controllers[0])
+    addresses, numbers = defaultdict(set), defaultdict(set)
+    for packet in packets:
+        number = number_of(packet.data)
+        addresses[number].add(packet.address)
+        numbers[packet.address].add(number)
+    seen = {number: [p.at for p in packets if number_of(p.data) == number] for number in range(ROTATIONS + 1)}
+    gaps = [seen[n + 1][0] - seen[n][-1] for n in range(ROTATIONS) if seen[n]]
+    late = [seen[n][0] - asked[n] for n in asked]
+    record_property("median_gap_s", round(statistics.median(gaps), 3))
+    record_property("longest_gap_s", round(max(gaps), 3))
+    record_property("median_late_s", round(statistics.median(late), 3))
+    record_property("latest_s", round(max(late), 3))
+    print(f"gap median {statistics.median(gaps):.2f} max {max(gaps):.2f}, late median {statistics.median(late):.2f} "
+          f"max {max(late):.2f} s, {len(packets)} packets")  # fmt: skip
+    assert {packet.address_kind for packet in packets} == {"NRPA"}
+    assert {packet.kind for packet in packets} == {"ADV_NONCONN_IND"}
+    assert [number for number, used in addresses.items() if len(used) != 1] == []
+    assert [address for address, used in numbers.items() if len(used) != 1] == []
+    assert statistics.median(gaps) <= 1
+    assert statistics.median(late) <= 2
+
+
+@KINDS
+async def test_each_packet_is_heard_with_its_own_level(
+    air: Air, controllers: tuple[int, int], monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
+    monkeypatch.setattr(bluez_advertiser, "INTERVAL_MS", (100, 100))
+    ramp = list(range(-90, -40))
+    async with at_work(air, controllers[0]) as ear, at_work(air, controllers[1]) as mouth:
+        air.order("send_phones_away")
+        await mouth.radio.advertise(numbered(7))
+        await eventually(60, lambda: bool(levels(ear, 0)), "the peer")
+        air.set_rssi(controllers[1], controllers[0], ramp)
+        mark, since = air.mark(), len(ear.heard)
+        await asyncio.sleep(20)
+        sent = len([p for p in air.since(mark, controllers[1]) if number_of(p.data) == 7])
+        heard = levels(ear, since)
+    steps = [later - earlier for earlier, later in itertools.pairwise(heard)]
+    air.set_rssi(controllers[1], controllers[0], [-50])
+    record_property("heard_share", round(len(heard) / sent, 3))
+    print(f"{len(heard)} of {sent} packets, {steps.count(1)} of {len(steps)} steps of 1 dB")
+    assert len(heard) >= 0.9 * sent
+    assert steps.count(1) >= 0.85 * len(steps)
+
+
+def levels(ear: object, since: int) -> list[int]:
+    """dBm of the peer's packets."""
+    heard = ear.heard[since:]  # type: ignore[attr-defined]
+    return [r.rssi for r in heard if bluezone.COMPANY in r.advertisement.manufacturer_data]
+
+
+@KINDS
+async def test_phones_that_no_one_here_wrote_are_heard(air: Air, controllers: tuple[int, int]) -> None:
+    rolling_id, identifier = bytes(range(100, 112)), bytes(range(20, 40))
+    # The published Bluezone app: connectable, with flags, the UUID list and manufacturer data.
+    app = bytes.fromhex("020102 0303564e 0fffb522") + rolling_id
+    phone = bytes.fromhex("02011a 03036ffd 17166ffd") + identifier
+    async with at_work(air, controllers[0]) as work:
+        air.phone(controllers[0], "3A:00:00:00:00:02", app, rssi=-71, kind=0, every_ms=200, times=200)
+        air.phone(controllers[0], "3A:00:00:00:00:03", phone, rssi=-82, kind=3, every_ms=200, times=200)
+
+        def are_heard() -> bool:
+            said = {
+                (r.advertisement.manufacturer_data.get(bluezone.COMPANY), r.rssi)
+                for r in work.heard
+                if bluezone.SERVICE in r.advertisement.service_uuids
+            } | {(r.advertisement.service_data.get(gaen.SERVICE), r.rssi) for r in work.heard}
+            return {(rolling_id, -71), (identifier, -82)} <= said
+
+        await eventually(60, are_heard, "both phones")
