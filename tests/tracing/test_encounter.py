@@ -33,8 +33,18 @@ def test_minute_keeps_count_mean_and_strongest() -> None:
 
     (found,) = log.changed()
     assert [(m.at, m.packets, m.mean, m.strongest) for m in found.minutes] == [(0, 3, -60, -50), (MINUTE, 1, -80, -80)]
-    assert [round(m.power, 2) for m in found.minutes] == [-54.32, -80.0]
+    assert [round(m.power, 1) for m in found.minutes] == [-54.3, -80.0]
     assert (found.start, found.end) == (0, 60_000)
+
+
+def test_packet_of_an_earlier_minute_is_added_to_it() -> None:
+    log = EncounterLog(SILENCE)
+
+    for at, rssi in ((0, -60), (2 * MINUTE, -60), (59_999, -70), (MINUTE, -80)):
+        log.hear(sighting(1, at, rssi))
+
+    (found,) = log.changed()
+    assert [(m.at, m.packets, m.mean) for m in found.minutes] == [(0, 2, -65), (MINUTE, 1, -80), (2 * MINUTE, 1, -60)]
 
 
 def test_encounter_closes_after_five_silent_minutes() -> None:
