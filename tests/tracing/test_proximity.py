@@ -78,14 +78,21 @@ def test_lone_peer_tells_nothing_of_the_own_offset() -> None:
     assert proximity.crowd_offset([]) == 0.0
 
 
-@given(st.floats(-30, 30))
-def test_crowd_moves_the_boundary_towards_its_middle_and_not_without_end(shift: float) -> None:
-    crowd = [{m * MINUTE: level + shift for m in range(20)} for level in (-12.0, -6.0, 0.0, 6.0, 12.0)]
+@given(st.floats(-30, 30), st.floats(0, 30))
+def test_louder_crowd_moves_the_boundary_up_and_not_without_end(shift: float, louder: float) -> None:
+    quiet, loud = (
+        proximity.crowd_offset([{m * MINUTE: level + by for m in range(20)} for level in (-12.0, -6.0, 0.0, 6.0, 12.0)])
+        for by in (shift, shift + louder)
+    )
 
-    offset = proximity.crowd_offset(crowd)
+    assert -proximity.CROWD_BOUND <= quiet <= loud <= proximity.CROWD_BOUND
 
-    assert abs(offset) <= proximity.CROWD_BOUND
-    assert offset * shift >= 0
+
+def test_crowd_of_two_weighs_less_than_a_crowd_of_twenty() -> None:
+    few = [{0: level} for level in (0.0, 6.0)]
+    many = [{0: level} for level in (0.0, 6.0) for _ in range(10)]
+
+    assert 0 < proximity.crowd_offset(few) < proximity.crowd_offset(many)
 
 
 def test_own_offset_cancels_in_what_a_receiver_tells() -> None:
