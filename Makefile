@@ -7,6 +7,8 @@
 #   make test-vm   the radio against the real bluetoothd, in a virtual machine (SUITE=trixie|bookworm, REPEAT=n,
 #                  TESTS=files); needs root to build its disk once
 #   make bench     what the desk costs
+#   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
+#                  with further sets)
 #   make clean     remove what make made
 
 PROTOCOL ?= bluezone
@@ -17,7 +19,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: all help demo test test-vm lint bench clean
+.PHONY: all help demo test test-vm lint bench bench-proximity clean
 
 all: $(SETUP)
 
@@ -44,6 +46,9 @@ test-vm: $(SETUP)
 
 bench: $(SETUP)
 	$(PYTHON) tests/bench/desk.py
+
+bench-proximity: $(SETUP)
+	$(PYTHON) -m tests.bench.scorecard $(if $(RECORDINGS),--recordings $(RECORDINGS))
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
