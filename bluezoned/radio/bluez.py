@@ -114,12 +114,13 @@ class BluezRadio:
         self._supervisor.result()
 
     def health(self) -> RadioHealth:
-        session = self._session
+        session, is_ready = self._session, self._adapter is not None
+        # A scan that is just being started anew, as at each rotation of a legacy controller, is no deafness.
+        listens = session is not None and (session.scanner.is_scanning or self._hearing.is_resting or not self._problem)
         on_air = session is not None and session.advertiser.is_registered and self._on_air is self._wanted is not None
-        hears = session is not None and self._adapter is not None and self._hearing.is_trusted
         return RadioHealth(
-            hearing=hears and (session.scanner.is_scanning or self._hearing.is_resting) if session else False,
-            advertising=on_air,
+            hearing=is_ready and listens and self._hearing.is_trusted,
+            advertising=is_ready and on_air,
             problem=self._problem or ("" if self._hearing.is_trusted else self._hearing.doubt),
             dropped=self._dropped,
             degraded=self._degraded(),
@@ -186,7 +187,9 @@ class BluezRadio:
             self._tell(str(error))
             delay = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
             self._failures += 1
-            if not isinstance(error, _Trouble):
+            if isinstance(error, _Trouble):
+                self._adapter = None
+            else:
                 await self._climb(session, self._refused)
             return delay
         if self._failures:
@@ -203,12 +206,11 @@ class BluezRadio:
 
     async def _usable(self, session: _Session) -> Adapter:
         """The wished adapter, switched on. _Trouble says what is missing."""
-        self._adapter = None
         owner = await session.bluez.owner()
         if owner != session.owner or self._shaken:
             self._shaken = False
             session.owner = owner
-            self._on_air = None
+            self._adapter = self._on_air = None
             await session.scanner.stop()
             # Closed, not unregistered: over a power cycle bluetoothd forgets to advertise and says that it does not.
             await session.advertiser.close()
