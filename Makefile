@@ -9,6 +9,9 @@
 #   make bench     what the desk costs
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
+#   make install   the box on this machine (make install-authority: the authority; install.sh tells DESTDIR and more)
+#   make uninstall the reverse; PURGE=1 forgets settings, keys and encounters too (make uninstall-authority)
+#   make wheels    all that make install needs into $(WHEELS), for machines without a network
 #   make clean     remove what make made
 
 PROTOCOL ?= bluezone
@@ -19,7 +22,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: all help demo test test-vm lint bench bench-proximity clean
+.PHONY: all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority wheels clean
+export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
 
@@ -49,6 +53,22 @@ bench: $(SETUP)
 
 bench-proximity: $(SETUP)
 	$(PYTHON) -m tests.bench.scorecard $(if $(RECORDINGS),--recordings $(RECORDINGS))
+
+install:
+	./install.sh install box
+
+install-authority:
+	./install.sh install authority
+
+uninstall:
+	./install.sh uninstall box
+
+uninstall-authority:
+	./install.sh uninstall authority
+
+wheels: WHEELS := $(if $(WHEELS),$(WHEELS),wheels)
+wheels: $(SETUP)
+	$(PYTHON) -m pip wheel --quiet --wheel-dir $(WHEELS) '.[authority]' 'setuptools>=68'
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -5,20 +5,11 @@ set -eu
 
 venv=$1
 
-# systemd-python is compiled (no wheels exist), the tests and the demo talk over a private D-Bus.
-packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl"
+# systemd-python is compiled (no wheels exist), the tests and the demo talk over a private D-Bus, and the tests ask
+# systemd's tools and polkit what they make of ours.
+packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl polkitd systemd"
 
-missing=
-for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-    as_root=
-    [ "$(id -u)" -eq 0 ] || as_root=sudo
-    echo "Installing with apt:$missing"
-    $as_root apt-get update -q
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -q -y --no-install-recommends $missing
-fi
+./need.sh $packages
 
 python=
 for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
