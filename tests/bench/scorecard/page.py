@@ -51,7 +51,17 @@ svg { max-width: 100%; height: auto }
 
 def page(tables: Sequence[Table], windows: Sequence[Window], introduction: str) -> str:
     """`windows` are those of the pictures."""
-    pictures = (
+    with matplotlib.rc_context(_STYLE):
+        pictures = _pictures(windows)
+    parts = [_HEAD, f"<p>{html.escape(introduction)}</p>"]
+    parts += [f"<h2>{title}</h2><p>{html.escape(text)}</p>{svg}" for title, text, svg in pictures]
+    parts += [_table(table) for table in tables]
+    return "\n".join(parts)
+
+
+def _pictures(windows: Sequence[Window]) -> tuple[tuple[str, str, str], ...]:
+    """Title, what it shows, SVG."""
+    return (
         ("Hits against false alarms", "A curve nearer to the corner is better; the diagonal is a coin.", rocs(windows)),
         (
             "Claimed and true probability",
@@ -66,10 +76,6 @@ def page(tables: Sequence[Table], windows: Sequence[Window], introduction: str) 
             levels(windows),
         ),
     )
-    parts = [_HEAD, f"<p>{html.escape(introduction)}</p>"]
-    parts += [f"<h2>{title}</h2><p>{html.escape(text)}</p>{svg}" for title, text, svg in pictures]
-    parts += [_table(table) for table in tables]
-    return "\n".join(parts)
 
 
 def _table(table: Table) -> str:
@@ -144,7 +150,6 @@ def _panels(count: int, size: float) -> tuple[Figure, list[Axes]]:
 def _svg(figure: Figure) -> str:
     """The picture without XML declaration and document type, as HTML takes it."""
     written = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(written, format="svg", metadata={"Date": None})
+    figure.savefig(written, format="svg", metadata={"Date": None})
     text = written.getvalue()
     return text[text.index("<svg") :]
