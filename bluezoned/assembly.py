@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bluezoned import __version__, service
+from bluezoned import __version__, board, service
 from bluezoned import config as options
 from bluezoned.alert.journal import JournalIndicator
 from bluezoned.box import Box, Rhythm
@@ -31,7 +31,7 @@ from bluezoned.radio.radio import Radio
 from bluezoned.radio.recording import RecordingRadio
 from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.exposure import Band, ByAttenuation, Infectiousness, RiskLevel, RiskModel, by_nearness, weights
-from bluezoned.tracing.proximity import MINUTE, Ranging
+from bluezoned.tracing.proximity import MINUTE
 from bluezoned.tracing.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,21 +42,19 @@ OFFER_AGAIN = 5_000
 """ms until the lost D-Bus is tried again; it comes back within seconds, and nothing waits for it."""
 
 
-def settings(config: Config) -> Settings:
-    """What the device needs to know. ConfigError when the authority's key cannot be read."""
+def settings(config: Config, board_model: str | None = None) -> Settings:
+    """What the device needs to know; `board_model` as `board.model` reads it, for its default levels. ConfigError when
+    the authority's key cannot be read."""
     schedule = KeySchedule(config.beacon.key_schedule)
     names = dict.fromkeys((config.beacon.protocol, *config.beacon.listen))
     protocols: dict[str, TracingProtocol] = {name: registry.by_name(name, schedule) for name in names}
+    levels = board.levels(config, board_model)
     return Settings(
         advertised=protocols[config.beacon.protocol],
         heard=protocols,
         authority_key=_authority_key(config),
-        tx_power=config.radio.tx_power_dbm,
-        ranging=Ranging(
-            attenuation_1m=config.proximity.attenuation_1m_db,
-            receive_offset=config.proximity.receive_offset_db,
-            assumed_tx_power=config.proximity.assumed_tx_power_dbm,
-        ),
+        tx_power=levels.tx_power,
+        ranging=levels.ranging,
         model=risk_model(config.exposure),
         silence=config.encounter.silence_s * SECOND,
         retention=config.beacon.retention_days * DAY,
@@ -115,7 +113,8 @@ async def run(config: Config, desk_place: str | None, capture: Path | None) -> N
     async with AsyncExitStack() as stack:
         clock, radio = await _clock_and_radio(config, stack, desk_place, capture)
         store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
-        device = Device(settings(config), store, os.urandom)
+        model = board.model()
+        device = Device(settings(config, model), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
         rhythm = Rhythm(config.beacon.tick_s * SECOND, config.authority.stale_after_s * SECOND)
         box = Box(device, radio, clock, spool, JournalIndicator(), rhythm)
@@ -126,6 +125,8 @@ async def run(config: Config, desk_place: str | None, capture: Path | None) -> N
                 asyncio.get_running_loop().add_signal_handler(wish, tracing.cancel)
             service.notify_ready("tracing")
             log.info("bluezoned %s traces with %s", __version__, device.protocol_name)
+            if (advice := board.uncalibrated(config, model)) is not None:
+                log.info("%s", advice)
             with suppress(asyncio.CancelledError):
                 await tracing
             service.notify_stopping()

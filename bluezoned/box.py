@@ -21,11 +21,12 @@ from bluezoned import __version__
 from bluezoned.alert.indicator import Indication, Indicator, weightiest
 from bluezoned.clock import Clock
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
-from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
+from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, RadioError, StoreError
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio.radio import Radio
+from bluezoned.tracing.calibration import LevelWindow
 from bluezoned.tracing.device import Device
 
 log = logging.getLogger(__name__)
@@ -255,6 +256,16 @@ class Box:
         log.info("consent given: own keys are sealed and wait to be sent")
         self.lay_out_uploads()
         self.on_change()
+
+    def calibrate(self) -> None:
+        """Begin to gather the levels of the loudest peer. RadioError while paused."""
+        if self._paused.is_set():
+            raise RadioError("the box is paused and hears nobody: bluezonectl resume")
+        self.device.calibrate(self.clock.now())
+
+    def calibration(self) -> tuple[LevelWindow, ...]:
+        """Windows of 5 s since `calibrate`."""
+        return self.device.calibration(self.clock.now())
 
     def pause(self) -> None:
         """Neither send nor hear until `resume`, also over a restart."""

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from bluezoned import __version__, command_line, key_export
 from bluezoned.bus import BusError
+from bluezoned.cli_calibrate import calibrate
 from bluezoned.config import Config
 from bluezoned.control import proxy
 from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, NotAllowed
@@ -93,6 +94,9 @@ def main(context: click.Context, config_path: Path | None, settings: tuple[str, 
         context.obj = Context(command_line.load(config_path, settings), as_json)
     except ConfigError as error:
         _fail(str(error), os.EX_CONFIG)
+
+
+main.add_command(calibrate)
 
 
 def _json_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -68,6 +68,9 @@ class Proximity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By which this receiver reads too high; taken off every level."""
     assumed_tx_power_dbm: Annotated[int, Meta(ge=-50, le=20, extra={"unit": "dBm"})] = 0
     """Of a peer that tells none, such as a phone with the published app."""
+    calibrated: Annotated[str, Meta(pattern="^[^\\x00-\\x1f]*\\Z", max_length=120)] = ""
+    """When and how the levels above and radio.tx_power_dbm were measured. While none of them is set, a Raspberry Pi
+    takes its board's defaults (board.py)."""
 
 
 class Encounter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,6 +183,7 @@ _SHAPES = {
     "beacon.state_dir": "an absolute path",
     "beacon.spool_dir": "an absolute path",
     "radio.adapter": '"auto", "hci0" or an address such as "B8:27:EB:00:00:00"',
+    "proximity.calibrated": "a line of text, 120 characters at most; empty for never",
     "exposure.bucket_thresholds_db": "three ascending whole numbers from 0 to 255, dB",
     "exposure.bucket_weights": "four numbers from 0 to 2.5",
     "authority.url": "https://..., or http:// on this machine; empty for none",

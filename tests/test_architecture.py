@@ -17,7 +17,19 @@ PACKAGE = Path(__file__).parent.parent / "bluezoned"
 WORDS = {"", "errors", "opaque", "clock", "bus", "config", "config_source", "advertisement"}
 WIRE = {"key_export", "key_index", "upload", "protobuf", "bounded_zip", "export_message"}
 EDGES = {"radio", "alert", "feed", "control", "authority"}
-PROGRAMS = {"daemon", "sync", "cli", "box", "assembly", "service", "command_line", "demo", "simulator"}
+PROGRAMS = {
+    "daemon",
+    "sync",
+    "cli",
+    "cli_calibrate",
+    "board",
+    "box",
+    "assembly",
+    "service",
+    "command_line",
+    "demo",
+    "simulator",
+}
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}
 
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "litestar", "requests", "smtplib", "ssl", "urllib.request", "uvicorn"}

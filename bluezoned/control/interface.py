@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol, TypeVar, no_type_check
 
 from dbus_next.constants import NameFlag, PropertyAccess, RequestNameReply
@@ -22,6 +22,7 @@ from bluezoned.control import names, report
 from bluezoned.control.names import ErrorName
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
 from bluezoned.errors import BluezonedError
+from bluezoned.tracing.calibration import LevelWindow
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +51,12 @@ class ControlledDaemon(Protocol):
 
     def consent(self, code: str) -> None:
         """The carrier agrees to publish under the authority's code."""
+
+    def calibrate(self) -> None:
+        """Begin to gather the levels of the loudest peer."""
+
+    def calibration(self) -> Sequence[LevelWindow]:
+        """What was gathered since: counts and levels of nobody in particular."""
 
     def pause(self) -> None:
         """Neither send nor hear until `resume`."""
@@ -130,6 +137,16 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def Consent(self, code: "s"):
         self._do("Consent", lambda: self._daemon.consent(code))
+
+    @method()
+    @no_type_check
+    def Calibrate(self):
+        self._do("Calibrate", self._daemon.calibrate)
+
+    @method()
+    @no_type_check
+    def GetCalibration(self) -> "a(uddnnd)":
+        return self._answer("GetCalibration", lambda: report.calibration_rows(self._daemon.calibration()))
 
     @method()
     @no_type_check

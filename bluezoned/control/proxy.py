@@ -14,6 +14,7 @@ from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
 from bluezoned.errors import BluezonedError
+from bluezoned.tracing.calibration import LevelWindow
 
 ANSWER_S = 10.0
 """Seconds to wait for an answer: consent seals and stores, which takes a Pi Zero a second or two."""
@@ -65,6 +66,13 @@ class DaemonProxy:
 
     async def consent(self, code: str) -> None:
         await self._call(names.INTERFACE, "Consent", "s", [code])
+
+    async def calibrate(self) -> None:
+        await self._call(names.INTERFACE, "Calibrate")
+
+    async def calibration(self) -> list[LevelWindow]:
+        body = await self._call(names.INTERFACE, "GetCalibration")
+        return _understood(lambda: report.calibration_windows(body[0]))
 
     async def pause(self) -> None:
         await self._call(names.INTERFACE, "Pause")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from bluezoned.tracing.calibration import LevelWindow
+
 SIGNATURES = {
     "Version": "s",
     "Protocol": "s",
@@ -29,6 +31,10 @@ ENCOUNTERS = "a(suuu)"
 
 EXPOSURES = "a(sssu)"
 """Day, tier (F1, F2), level (low, high), weighed minutes."""
+
+
+CALIBRATION = "a(uddnnd)"
+"""Of each window: packets, mean and spread (dB), strongest (dBm), least step (dB), margin (dB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,19 @@ def exposure_days(rows: Sequence[Sequence[object]]) -> list[ExposureDay]:
     ]
 
 
+def calibration_rows(windows: Iterable[LevelWindow]) -> list[list[object]]:
+    """As CALIBRATION has them."""
+    return [[w.packets, w.mean, w.spread, w.strongest, w.step, w.margin] for w in windows]
+
+
+def calibration_windows(rows: Sequence[Sequence[object]]) -> list[LevelWindow]:
+    """The inverse."""
+    return [
+        LevelWindow(_number(packets), _level(mean), _level(spread), _number(strongest), _number(step), _level(margin))
+        for packets, mean, spread, strongest, step, margin in rows
+    ]
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
@@ -169,4 +188,10 @@ def _known(value: object) -> str | None:
 def _number(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError("not a number")
+    return value
+
+
+def _level(value: object) -> float:
+    if not isinstance(value, float):
+        raise TypeError("not a level")
     return value

@@ -17,6 +17,7 @@ from bluezoned.errors import AuthorityError
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, Tier, TracingProtocol
 from bluezoned.tracing import proximity
+from bluezoned.tracing.calibration import LevelLog, LevelWindow
 from bluezoned.tracing.encounter import LONGEST, Encounter, EncounterLog
 from bluezoned.tracing.exposure import (
     DayRisk,
@@ -112,6 +113,7 @@ class Device:
         self._random = random
         self._keyring = Keyring(store, settings.advertised, random)
         self._log = EncounterLog(settings.silence)
+        self._levels: LevelLog | None = None
         self._pruned_day = -1
         self._index = self._remembered_index()
         self._exposures = self._assess()
@@ -132,7 +134,17 @@ class Device:
         if sighting is None:
             return False
         self._log.hear(sighting)
+        if self._levels is not None:
+            self._levels.hear((sighting.protocol, sighting.payload.rolling_id), sighting.rssi, sighting.at)
         return True
+
+    def calibrate(self, at: int) -> None:
+        """Begin to gather the levels of the loudest peer, for ten minutes at most."""
+        self._levels = LevelLog(at)
+
+    def calibration(self, at: int) -> tuple[LevelWindow, ...]:
+        """What was gathered since `calibrate`."""
+        return () if self._levels is None else self._levels.windows(at)
 
     def nearby(self, at: int) -> int:
         """How many rolling ids are present and probably within 2 m."""
@@ -156,6 +168,8 @@ class Device:
                 if day != self._pruned_day:
                     self._store.prune(at - self._settings.retention)
         self._log.settle(at)
+        if self._levels is not None and self._levels.is_over(at):
+            self._levels = None
         if day != self._pruned_day:
             self._pruned_day = day
             self._keyring.forget()

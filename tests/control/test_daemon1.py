@@ -25,6 +25,7 @@ from bluezoned.control.names import ErrorName
 from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, DaemonRefused, DaemonTooSlow, NotAllowed, reached
 from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
+from bluezoned.tracing.calibration import LevelWindow
 
 StartBus = Callable[[str], tuple[str, "subprocess.Popen[str]"]]
 
@@ -82,6 +83,13 @@ class Box:
     def consent(self, code: str) -> None:
         self._act(f"consent {code}")
 
+    def calibrate(self) -> None:
+        self._act("calibrate")
+
+    def calibration(self) -> list[LevelWindow]:
+        self._act("calibration")
+        return [LevelWindow(7, -60.5, 2.25, -56, 1, 67.0), LevelWindow(1, -61.0, 0.0, -61, 0, 12.5)]
+
     def pause(self) -> None:
         self.shown = replace(self.shown, paused=True)
         self._act("pause")
@@ -121,6 +129,15 @@ async def test_days_cross_in_totals(bus: str, box: Box) -> None:
     async with both(bus, box) as (_, daemon):
         assert await daemon.encounters() == box.encounters()
         assert await daemon.exposures() == box.exposures()
+
+
+async def test_calibration_crosses_as_counts_and_levels(bus: str, box: Box) -> None:
+    async with both(bus, box) as (_, daemon):
+        await daemon.calibrate()
+
+        assert await daemon.calibration() == box.calibration()
+
+    assert box.verbs[0] == "calibrate"
 
 
 async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:

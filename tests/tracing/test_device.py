@@ -166,6 +166,21 @@ def test_alert_ends_with_the_retention(boxes: tuple[Box, Box, Box]) -> None:
     assert b.device.encounters(MONDAY + 20 * DAY) == []
 
 
+def test_calibration_gathers_the_loudest_peer_and_ends_by_itself(boxes: tuple[Box, Box, Box]) -> None:
+    listener, near, far = boxes
+    listener.device.calibrate(NINE)
+
+    for second in range(60):
+        at = NINE + second * 1000
+        for peer, rssi in ((near, NEAR), (far, FAR)):
+            listener.device.hear(Reception(peer.device.advertisement(at), rssi, at))
+
+    windows = listener.device.calibration(NINE + MINUTE)
+    assert [(w.packets, w.mean, w.margin) for w in windows] == [(5, NEAR, NEAR - FAR)] * 12
+    listener.device.tick(NINE + 10 * MINUTE)
+    assert listener.device.calibration(NINE + 10 * MINUTE) == ()
+
+
 def test_batch_applied_twice_counts_once(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
