@@ -10,8 +10,9 @@ from bluezoned.config import Config
 from bluezoned.tracing.calibration import Gains
 from bluezoned.tracing.proximity import Ranging
 
-MODEL = Path("/proc/device-tree/model")
-"""Where a Raspberry Pi says what it is, such as `Raspberry Pi 4 Model B Rev 1.4`."""
+MODEL = Path("/sys/firmware/devicetree/base/model")
+"""Where a Raspberry Pi says what it is, such as `Raspberry Pi 4 Model B Rev 1.4`. /proc/device-tree leads here too, but
+the unit's ProcSubset=pid hides it from the daemon."""
 
 _PI = Gains(tx_power=-10, receive_offset=-9.0)
 """Two pairs of Pi 4 in two homes heard one another at 1 m at -53 and -67 dBm (rpi_winner and rpi_dean, openly
