@@ -21,7 +21,6 @@ PROGRAMS = {
     "daemon",
     "sync",
     "cli",
-    "cli_calibrate",
     "board",
     "box",
     "assembly",

@@ -31,7 +31,7 @@ adapter = "{adapter}"
 @pytest.fixture(scope="module")
 def installed() -> None:
     """The programs, units, users and policies of this tree, where a package would put them."""
-    for name, module in (("bluezoned", "daemon"), ("bluezoned-sync", "sync"), ("bluezonectl", "cli")):
+    for name, module in (("bluezoned", "daemon"), ("bluezoned-sync", "sync"), ("bluezonectl", "cli.program")):
         program = Path("/usr/bin") / name
         program.write_text(PROGRAM.format(tree=TREE, module=module))
         program.chmod(0o755)

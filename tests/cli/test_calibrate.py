@@ -14,9 +14,10 @@ from typing import TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from bluezoned import cli_calibrate, config_source
-from bluezoned.cli import main
-from bluezoned.cli_calibrate import calibrate, gather
+from bluezoned import config_source
+from bluezoned.cli import calibration
+from bluezoned.cli.calibration import calibrate, gather
+from bluezoned.cli.program import main
 from bluezoned.clock import ManualClock
 from bluezoned.config import Config
 from bluezoned.control.proxy import DaemonProxy
@@ -126,7 +127,7 @@ def test_nothing_is_asked_of_the_daemon_before_the_boxes_stand(tmp_path: Path) -
 def test_any_note_gives_a_file_that_can_be_read(tmp_path: Path, note: str) -> None:
     profile = tmp_path / "profile.toml"
 
-    cli_calibrate.write(profile, cli_calibrate.wording(MEASURED, Gains(-10, -9.0), note, "Raspberry Pi 5", NOON))
+    calibration.write(profile, calibration.wording(MEASURED, Gains(-10, -9.0), note, "Raspberry Pi 5", NOON))
 
     assert config_source.load([profile], {}, {}).proximity.calibrated.startswith("2026-11-24, Raspberry Pi 5, ")
 

@@ -1,4 +1,4 @@
-"""bluezonectl calibrate: two boxes, one metre, two minutes, and a file of settings that the daemon reads. Layer 4."""
+"""calibrate: two boxes, one metre, two minutes, and a file of settings that the daemon reads."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bluezoned import board
+from bluezoned.cli.context import FAILED, Context
 from bluezoned.clock import Clock, SystemClock
-from bluezoned.config import DEFAULT_PATH, Config
+from bluezoned.config import DEFAULT_PATH
 from bluezoned.control.proxy import DaemonProxy
 from bluezoned.tracing import calibration
 from bluezoned.tracing.calibration import DURATION, Gains, LevelWindow, Measurement
@@ -29,20 +28,6 @@ PROFILE = DEFAULT_PATH.with_name(DEFAULT_PATH.name + ".d") / "50-calibration.tom
 
 LOOK = 1_000
 """ms between two looks at what was gathered. Windows take five seconds; more often nothing is new."""
-
-Answer = TypeVar("Answer")
-
-
-class Asked(Protocol):
-    """The program's context, as far as it is needed here."""
-
-    @property
-    def config(self) -> Config: ...
-
-    @property
-    def as_json(self) -> bool: ...
-
-    def ask(self, question: Callable[[DaemonProxy], Awaitable[Answer]]) -> Answer: ...
 
 
 @click.command()
@@ -64,7 +49,7 @@ class Asked(Protocol):
     help="The file to write.",
 )
 @click.pass_obj
-def calibrate(context: Asked, as_json: bool, yes: bool, reference: int | None, note: str, profile: Path) -> None:
+def calibrate(context: Context, as_json: bool, yes: bool, reference: int | None, note: str, profile: Path) -> None:
     """Measure how loud boxes are at 1 m and write it down, with the help of a second box, in two minutes.
 
     Lay or hang both boxes 1 m apart as they will be used, nothing and nobody between them, other boxes far away. Run it
@@ -79,7 +64,7 @@ def calibrate(context: Asked, as_json: bool, yes: bool, reference: int | None, n
     measurement = calibration.measure(windows)
     if flaws := calibration.flaws(measurement):
         click.echo(json.dumps({"flaws": flaws}) if as_json else "Not calibrated.\n" + "\n".join(flaws), err=not as_json)
-        sys.exit(1)
+        sys.exit(FAILED)
     assert measurement is not None, "nothing heard is a flaw"
     gains = reckon(measurement, reference, board.levels(context.config, board.model()).tx_power)
     write(profile, wording(measurement, gains, note, board.model(), datetime.fromtimestamp(clock.now() / 1000, UTC)))
@@ -113,6 +98,9 @@ async def gather(daemon: DaemonProxy, clock: Clock, console: Console | None) -> 
             if passed >= DURATION:
                 return windows
             await clock.sleep_until(min(clock.now() + LOOK, begun + DURATION))
+
+
+COMMANDS = (calibrate,)
 
 
 def reckon(measurement: Measurement, reference: int | None, tx_power: int) -> Gains:

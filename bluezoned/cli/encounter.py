@@ -1,0 +1,42 @@
+"""encounters, exposure: what the box met, by the day."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import date
+
+import click
+
+from bluezoned.cli.context import Context, json_option, table
+from bluezoned.control.report import EncounterDay, ExposureDay
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def encounters(context: Context) -> None:
+    """Totals of each day that is kept: nothing that tells who."""
+    days = context.ask(lambda daemon: daemon.encounters())
+    columns = ("day (UTC)", "identifiers", "minutes heard", "minutes within 2 m")
+    context.tell(_plain(days), lambda: table(columns, map(dataclasses.astuple, days)))
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def exposure(context: Context) -> None:
+    """Days near published cases, and what each amounts to."""
+    days = context.ask(lambda daemon: daemon.exposures())
+    columns = ("day (UTC)", "makes this box", "risk", "minutes that count")
+    context.tell(_plain(days), lambda: table(columns, map(dataclasses.astuple, days)))
+
+
+COMMANDS = (encounters, exposure)
+
+
+def _plain(days: Sequence[EncounterDay | ExposureDay]) -> list[dict[str, object]]:
+    return [
+        {name: value.isoformat() if isinstance(value, date) else value for name, value in dataclasses.asdict(d).items()}
+        for d in days
+    ]

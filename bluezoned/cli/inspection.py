@@ -1,0 +1,54 @@
+"""inspect-export: what can be asked of a file without a box."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from bluezoned import key_export
+from bluezoned.cli.context import FAILED, Context, instant, json_option, table
+
+
+@click.command("inspect-export")
+@json_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--public-key",
+    "public_key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of the authority's key; without it the signature is not checked.",
+)
+@click.pass_obj
+def inspect_export(context: Context, file: Path, public_key: Path | None) -> None:
+    """What a key export FILE holds and whether its signature is good. Shows counts, never keys.
+
+    Exit status 1 unless the signature was checked and is valid, or no key was given.
+    """
+    key = None if public_key is None else _read_public_key(public_key)
+    inspection = key_export.inspect(file.read_bytes(), key)
+    facts: dict[str, Any] = {**dataclasses.asdict(inspection)}
+    facts["signature"] = str(getattr(inspection.signature, "value", inspection.signature))
+    facts["start"], facts["end"] = instant(inspection.start), instant(inspection.end)
+    context.tell(facts, lambda: table((), ((name, "-" if fact is None else fact) for name, fact in facts.items())))
+    if key is not None and facts["signature"] != "valid":
+        sys.exit(FAILED)
+
+
+COMMANDS = (inspect_export,)
+
+
+def _read_public_key(path: Path) -> ec.EllipticCurvePublicKey:
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        raise click.BadParameter(f"{path} is no PEM public key", param_hint="--public-key") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise click.BadParameter(f"{path} is not an elliptic curve key", param_hint="--public-key")
+    return key

@@ -1,0 +1,63 @@
+"""status, watch: how the box is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import click
+
+from bluezoned.cli.context import EXPOSED, Context, json_option, table
+from bluezoned.control.proxy import DaemonProxy
+
+
+@click.command()
+@json_option
+@click.option("--exit-code", is_flag=True, help="Exit with 6 when there is an alert.")
+@click.pass_obj
+def status(context: Context, exit_code: bool) -> None:
+    """How the box is and what its light shows."""
+    report = context.ask(lambda daemon: daemon.status())
+    rows = {
+        "light": f"{report.indication}: {report.sentence}",
+        "alert": report.alert_level or "none",
+        "own case": report.own_tier or "none",
+        "near now": str(report.nearby),
+        "list of cases": _age(report.keys_updated_at),
+        "hearing": "yes" if report.hearing else "NO",
+        "advertising": f"yes ({report.protocol})" if report.advertising else "NO",
+        "last upload": " ".join(filter(None, (report.last_upload or "none", report.last_upload_problem))),
+        "problems": "; ".join(report.problems) or "none",
+    }
+    context.tell(dataclasses.asdict(report), lambda: table((), rows.items()))
+    if exit_code and report.alert_level is not None:
+        sys.exit(EXPOSED)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def watch(context: Context) -> None:
+    """The status now and after each change, a line each, until interrupted."""
+
+    async def follow(daemon: DaemonProxy) -> None:
+        async for report in daemon.watch():
+            if context.as_json:
+                click.echo(json.dumps(dataclasses.asdict(report)))
+            else:
+                click.echo(f"{report.indication}: {report.sentence}")
+
+    with suppress(KeyboardInterrupt):
+        context.ask(follow)
+
+
+COMMANDS = (status, watch)
+
+
+def _age(issued_s: int | None) -> str:
+    if issued_s is None:
+        return "none yet"
+    return f"of {datetime.fromtimestamp(issued_s, UTC):%Y-%m-%d %H:%M} UTC"
