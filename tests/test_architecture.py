@@ -15,7 +15,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bluezoned"
 
 WORDS = {"", "errors", "opaque", "clock", "bus", "config", "config_source", "advertisement"}
-WIRE = {"key_export", "key_index", "upload", "protobuf", "bounded_zip", "export_message"}
+WIRE = {
+    "bounded_zip",
+    "export_message",
+    "key_export",
+    "key_index",
+    "merkle_tree",
+    "protobuf",
+    "signed_document",
+    "transparency_log",
+    "upload",
+}
 EDGES = {"radio", "alert", "feed", "control", "authority"}
 PROGRAMS = {
     "daemon",

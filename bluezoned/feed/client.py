@@ -21,6 +21,7 @@ from bluezoned.errors import AuthorityError
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.key_index import Batch, KeyIndex
+from bluezoned.signed_document import DocumentError
 
 CONNECT_S = 20
 """Seconds to reach the authority: TLS on a Pi Zero over a poor link takes several."""
@@ -257,7 +258,7 @@ def _harmless(etag: str, content: bytes) -> str:
 def _peek(content: bytes) -> KeyIndex:
     try:
         return key_index.peek(content)
-    except key_index.KeyIndexError as error:
+    except DocumentError as error:
         raise FeedError(Reason.NO_INDEX) from error
 
 

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from bluezoned import bounded_zip, key_export, key_index, protobuf, upload
 from bluezoned.key_export import HEADER, KEY_SIZES, Inspection, KeyExport, KeyExportError
-from bluezoned.key_index import Batch, KeyIndex, KeyIndexError
+from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier
 from bluezoned.protocols.registry import NAMES
+from bluezoned.signed_document import DocumentError
 from bluezoned.upload import Receipt, ReceiptError, Upload, UploadError
 from tests.fuzz.advertisement import resident_bytes
 from tests.fuzz.mutation import mutated, reshaped, reshaped_json
@@ -120,7 +121,7 @@ def exercise_index(data: bytes) -> str:
         peeked = key_index.peek(data)
         assert all(key_index.is_batch_name(batch.name) for batch in peeked.batches)
         assert key_index.read(data, PUBLIC_KEY) == peeked
-    except KeyIndexError as error:
+    except DocumentError as error:
         return error.reason.name
     return "read"
 
