@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from bluezoned import __version__
 from bluezoned.alert.indicator import Indication, Indicator, weightiest
 from bluezoned.clock import Clock
-from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
+from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, RadioError, StoreError
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 LOOK = 60_000
 """ms between two looks into the inbox, and between two tries while something is missing. Sync comes every few hours:
 at ten minutes an alert would be that much later, at ten seconds a Pi never sleeps."""
+
+
+HOUR = 3_600_000
+
+ALERTS = frozenset({Indication.OWN_CASE, Indication.F1, Indication.F2})
+"""What the carrier acknowledges for good; anything else may come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,9 @@ class Box:
         self._indicator = indicator
         self._rhythm = rhythm
         self._store_fails = False
+        self._noted: Indication | None = None
+        """The trouble that the carrier has taken note of; forgotten when something else is shown."""
+        self._renewed = asyncio.Event()
         self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         (self._paused if device.is_paused() else self._resumed).set()
 
@@ -85,10 +94,12 @@ class Box:
             await self._resumed.wait()
             async with self.radio, asyncio.TaskGroup() as loops:
                 listen = loops.create_task(self._listen(), name="listen")
-                broadcast = loops.create_task(self._broadcast(), name="broadcast")
-                await self._paused.wait()
+                while not self._paused.is_set():
+                    self._renewed.clear()
+                    broadcast = loops.create_task(self._broadcast(), name="broadcast")
+                    await self._renewed.wait()
+                    broadcast.cancel()
                 listen.cancel()
-                broadcast.cancel()
 
     # the loops
 
@@ -130,7 +141,7 @@ class Box:
                 self._store_fails = False
             except StoreError as error:
                 self._note_store_failure(error)
-            self._indicator.show(self.indication())
+            self._show()
             self.on_change()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
 
@@ -189,6 +200,15 @@ class Box:
 
     # what it shows
 
+    def _show(self) -> None:
+        indication = self.indication()
+        if indication is not self._noted:
+            self._noted = None
+        self._indicator.show(indication, self._noted is not None or self._is_acknowledged())
+
+    def _is_acknowledged(self) -> bool:
+        return self.indication() in ALERTS and self.device.alert().acknowledged
+
     def indication(self) -> Indication:
         """The one state that the light shows, the weightiest of those that hold."""
         health = self.radio.health()
@@ -233,6 +253,7 @@ class Box:
             hearing=health.hearing,
             advertising=health.advertising,
             paused=self._paused.is_set(),
+            acknowledged=self._noted is indication or self._is_acknowledged(),
             problems=tuple(filter(None, (health.problem, health.degraded, self.problem))),
         )
 
@@ -272,6 +293,7 @@ class Box:
         self.device.pause()
         self._resumed.clear()
         self._paused.set()
+        self._renewed.set()
         log.info("paused by the carrier")
         self.on_change()
 
@@ -282,6 +304,42 @@ class Box:
         self._resumed.set()
         log.info("resumed by the carrier")
         self.on_change()
+
+    def acknowledge(self) -> None:
+        """The carrier has taken note of what is shown: it calls for attention no more, until something new comes. Of an
+        alert that is remembered over a restart."""
+        self.device.acknowledge()
+        self._noted = self.indication() if self.indication() not in ALERTS else None
+        log.info("acknowledged by the carrier")
+        self._show()
+        self.on_change()
+
+    def erase(self) -> None:
+        """The owner's wipe: see Device.erase. What waits to be sent goes too."""
+        self.device.erase()
+        outbox = self._spool.outbox
+        for name in outbox.names("upload-"):
+            outbox.remove(name)
+        log.info("all encounters, own keys and matches were erased by the owner")
+        self._renew()
+
+    def erase_last(self, hours: int) -> None:
+        """Unlearn the last hours: see Device.erase_since."""
+        self.device.erase_since(self.clock.now() - hours * HOUR)
+        log.info("the last hours were erased by the carrier")
+        self._renew()
+
+    def _renew(self) -> None:
+        """What is on the air comes from a key that is no more: another one, at once."""
+        self._renewed.set()
+        self._show()
+        self.on_change()
+
+    def selftest(self) -> SelfTestReport:
+        """Play every indication on the box's hardware, for a person to compare."""
+        log.info("self-test of the light begins")
+        played = self._indicator.selftest()
+        return SelfTestReport(played.each / 1000, played.parts)
 
     def _note_store_failure(self, error: BluezonedError) -> None:
         if not self._store_fails:

@@ -147,6 +147,52 @@ async def test_paused_box_is_neither_heard_nor_hears(street: Street) -> None:
     assert (await street.boxes["b"].status()).nearby == 1
 
 
+async def test_erased_box_has_met_nobody_and_sends_another_identifier(street: Street) -> None:
+    await street.desk.advance(NINE + 20 * MINUTE)
+    unasked, _, _ = await street.ctl("a", "erase")
+    _, kept, _ = await street.ctl("a", "encounters", "--json")
+    heard_before = json.loads((await street.ctl("b", "encounters", "--json"))[1])[0]["rolling_ids"]
+
+    status, said, _ = await street.ctl("a", "erase", "--yes", "--json")
+    _, left, _ = await street.ctl("a", "encounters", "--json")
+    await street.desk.advance(NINE + 22 * MINUTE)
+    heard_after = json.loads((await street.ctl("b", "encounters", "--json"))[1])[0]["rolling_ids"]
+
+    assert unasked != 0
+    assert json.loads(kept)
+    assert (status, json.loads(said), json.loads(left)) == (0, {"erased": "all", "hours": None}, [])
+    # The same quarter of an hour: without a fresh key it would be the same identifier.
+    assert heard_after == heard_before + 1
+
+
+async def test_last_hours_are_erased(street: Street) -> None:
+    await street.desk.advance(NINE + 20 * MINUTE)
+
+    status, said, _ = await street.ctl("a", "erase", "--last", "1", "--yes")
+    _, left, _ = await street.ctl("a", "encounters", "--json")
+
+    assert (status, said) == (0, "Erased: what this box remembers of the last 1 h.\n")
+    assert json.loads(left) == []
+
+
+async def test_acknowledged_trouble_is_quiet_until_something_else_is_shown(street: Street) -> None:
+    await street.desk.advance(NINE + 2 * MINUTE)
+
+    await street.ctl("a", "acknowledge")
+
+    report = await street.boxes["a"].status()
+    assert (report.indication, report.acknowledged) == ("KEYS_STALE", True)
+
+
+async def test_self_test_without_hardware_says_so(street: Street) -> None:
+    status, said, _ = await street.ctl("a", "selftest")
+    _, told, _ = await street.ctl("b", "selftest", "--json")
+
+    assert (status, said.startswith("This box has neither light nor sound")) == (0, True)
+    assert [state["name"] for state in json.loads(told)["indications"]][-1] == "ALL_WELL"
+    assert "self-test of the light: F1" in street.boxes["a"].log.read_text()
+
+
 async def test_consent_is_asked_for_and_needs_an_authority(street: Street) -> None:
     unasked, _, _ = await street.ctl("a", "consent", "12345678")
     status, _, complaint = await street.ctl("a", "consent", "12345678", "--yes")

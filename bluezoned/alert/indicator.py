@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -37,8 +38,22 @@ def weightiest(indications: Iterable[Indication]) -> Indication:
     return next((indication for indication in Indication if indication in holding), Indication.ALL_WELL)
 
 
-class Indicator(Protocol):
-    """Shows one indication until the next. Showing the same again changes nothing."""
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What a self-test plays: every Indication in its order, on these parts."""
 
-    def show(self, indication: Indication) -> None:
-        """Must not block: it is called from the event loop."""
+    each: int
+    """ms for which each is played."""
+    parts: tuple[str, ...]
+    """For people, such as `LED on GPIO 17`; empty where there is nothing but the log."""
+
+
+class Indicator(Protocol):
+    """Shows one indication until the next. Showing the same again changes nothing. Nothing here may block: all is
+    called from the event loop."""
+
+    def show(self, indication: Indication, acknowledged: bool = False) -> None:
+        """`acknowledged`: the carrier has taken note of it, so it is shown without calling for attention."""
+
+    def selftest(self) -> SelfTest:
+        """Begin to play every indication, so that a person can compare, and return to what was shown last."""

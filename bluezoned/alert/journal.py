@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
-from bluezoned.alert.indicator import Indication
+from bluezoned.alert.indicator import Indication, SelfTest
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,7 +19,8 @@ class JournalIndicator:
     def __init__(self) -> None:
         self._shown: Indication | None = None
 
-    def show(self, indication: Indication) -> None:
+    def show(self, indication: Indication, acknowledged: bool = False) -> None:
+        # The log calls for nobody: what was taken note of looks the same.
         if indication is self._shown:
             return
         self._shown = indication
@@ -29,3 +30,8 @@ class JournalIndicator:
             indication.sentence,
             extra={"MESSAGE_ID": MESSAGE_ID, "BLUEZONED_EVENT": "light", "BLUEZONED_LIGHT": indication.name},
         )
+
+    def selftest(self) -> SelfTest:
+        for indication in Indication:
+            _LOG.info("self-test of the light: %s: %s", indication.name, indication.sentence)
+        return SelfTest(0, ())

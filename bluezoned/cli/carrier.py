@@ -1,12 +1,22 @@
-"""consent, pause, resume: the carrier's word."""
+"""acknowledge, consent, pause, resume, erase: the carrier's word."""
 
 from __future__ import annotations
-
-import json
 
 import click
 
 from bluezoned.cli.context import Context, json_option
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def acknowledge(context: Context) -> None:
+    """Take note of what the box shows: it stops calling for attention until there is something new.
+
+    The light goes on showing it; a restart does not forget it.
+    """
+    context.ask(lambda daemon: daemon.acknowledge())
+    context.tell({"acknowledged": True}, lambda: "Noted. The box is quiet until something new comes.")
 
 
 @click.command()
@@ -23,26 +33,57 @@ def consent(context: Context, code: str, yes: bool) -> None:
     if not yes:
         click.confirm("Warn those who were near this box, by publishing its keys of the last 14 days?", abort=True)
     context.ask(lambda daemon: daemon.consent(code))
-    if context.as_json:
-        click.echo(json.dumps({"consent": "given"}))
-    else:
-        click.echo("Thank you. The keys are sealed and go out at the next visit to the authority.")
+    context.tell(
+        {"consent": "given"},
+        lambda: "Thank you. The keys are sealed and go out at the next visit to the authority.",
+    )
 
 
 @click.command()
+@json_option
 @click.pass_obj
 def pause(context: Context) -> None:
     """Neither send nor hear until `resume`."""
     context.ask(lambda daemon: daemon.pause())
-    click.echo("Paused: this box neither sends nor hears. bluezonectl resume ends it.")
+    context.tell(
+        {"paused": True}, lambda: "Paused: this box neither sends nor hears. bluezonectl resume ends it."
+    )  # fmt: skip
 
 
 @click.command()
+@json_option
 @click.pass_obj
 def resume(context: Context) -> None:
     """Send and hear again."""
     context.ask(lambda daemon: daemon.resume())
-    click.echo("Tracing again.")
+    context.tell({"paused": False}, lambda: "Tracing again.")
 
 
-COMMANDS = (consent, pause, resume)
+@click.command()
+@json_option
+@click.option(
+    "--last",
+    "hours",
+    type=click.IntRange(1, 14 * 24),
+    metavar="HOURS",
+    help="Only what was met and sent in the last HOURS.",
+)
+@click.option("--yes", is_flag=True, help="The owner has agreed: do not ask.")
+@click.pass_obj
+def erase(context: Context, hours: int | None, yes: bool) -> None:
+    """Erase every encounter, own key, match and upload on this box. It cannot be undone.
+
+    Afterwards nobody who was met before can be warned by this box, and it knows of nobody it met. Settings and the
+    authority's lists stay.
+
+    With --last, the encounters of those hours go, and the own keys in use then, so that the time is never published.
+    Keys are of one UTC day: people met earlier on that day cannot be warned either.
+    """
+    what = "all that this box remembers" if hours is None else f"what this box remembers of the last {hours} h"
+    if not yes:
+        click.confirm(f"Erase {what}, for good?", abort=True)
+    context.ask(lambda daemon: daemon.erase() if hours is None else daemon.erase_last(hours))
+    context.tell({"erased": "all" if hours is None else "last", "hours": hours}, lambda: f"Erased: {what}.")
+
+
+COMMANDS = (acknowledge, consent, pause, resume, erase)

@@ -1,7 +1,8 @@
-"""status, watch: how the box is."""
+"""status, watch, selftest: how the box is, and whether it can say so."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import sys
@@ -10,7 +11,9 @@ from datetime import UTC, datetime
 
 import click
 
+from bluezoned.alert.indicator import Indication
 from bluezoned.cli.context import EXPOSED, Context, json_option, table
+from bluezoned.clock import Clock, SystemClock
 from bluezoned.control.proxy import DaemonProxy
 
 
@@ -23,7 +26,7 @@ def status(context: Context, exit_code: bool) -> None:
     report = context.ask(lambda daemon: daemon.status())
     rows = {
         "light": f"{report.indication}: {report.sentence}",
-        "alert": report.alert_level or "none",
+        "alert": (report.alert_level or "none") + (", acknowledged" if report.acknowledged else ""),
         "own case": report.own_tier or "none",
         "near now": str(report.nearby),
         "list of cases": _age(report.keys_updated_at),
@@ -54,7 +57,36 @@ def watch(context: Context) -> None:
         context.ask(follow)
 
 
-COMMANDS = (status, watch)
+@click.command()
+@json_option
+@click.pass_obj
+def selftest(context: Context) -> None:
+    """Play each state of light and sound on the box, and say here which it is.
+
+    As JSON: `each_s`, the seconds for each; `parts`, on what; `indications`, the states in their order. Answers at once
+    while the box plays on.
+    """
+    played = context.ask(lambda daemon: daemon.selftest())
+    if context.as_json:
+        states = [{"name": indication.name, "sentence": indication.sentence} for indication in Indication]
+        click.echo(json.dumps({**dataclasses.asdict(played), "indications": states}))
+        return
+    if not played.parts:
+        click.echo("This box has neither light nor sound (alert.indicator): what it shows is in the log alone.")
+        return
+    click.echo(f"On {', '.join(played.parts)}:")
+    asyncio.run(_name_each(SystemClock(), played.each_s))
+
+
+async def _name_each(clock: Clock, each_s: float) -> None:
+    """In step with what is played."""
+    begun = clock.now()
+    for number, indication in enumerate(Indication, 1):
+        click.echo(f"{indication.name}: {indication.sentence}")
+        await clock.sleep_until(begun + round(number * each_s * 1000))
+
+
+COMMANDS = (status, watch, selftest)
 
 
 def _age(issued_s: int | None) -> str:

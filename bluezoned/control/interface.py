@@ -20,7 +20,7 @@ from dbus_next.service import ServiceInterface, dbus_property, method
 from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
 from bluezoned.control.names import ErrorName
-from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
+from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import BluezonedError
 from bluezoned.tracing.calibration import LevelWindow
 
@@ -57,6 +57,18 @@ class ControlledDaemon(Protocol):
 
     def calibration(self) -> Sequence[LevelWindow]:
         """What was gathered since: counts and levels of nobody in particular."""
+
+    def acknowledge(self) -> None:
+        """The carrier has taken note of what is shown: silence until something new."""
+
+    def erase(self) -> None:
+        """Forget every encounter, own key, match and upload."""
+
+    def erase_last(self, hours: int) -> None:
+        """Forget the last hours."""
+
+    def selftest(self) -> SelfTestReport:
+        """Begin to play every indication."""
 
     def pause(self) -> None:
         """Neither send nor hear until `resume`."""
@@ -114,14 +126,15 @@ class DaemonInterface(ServiceInterface):
             _LOG.error("%s failed: %s at %s", verb, type(error).__name__, " < ".join(reversed(places)))
             raise _refusal(ErrorName.INTERNAL, "internal error: see the daemon's log") from None
 
-    def _do(self, verb: str, act: Callable[[], None]) -> None:
+    def _do(self, verb: str, act: Callable[[], Answer]) -> Answer:
         """Run a verb that changes something, not too often, and look again."""
         now = asyncio.get_running_loop().time()
         if now - self._called.get(verb, -self._verb_gap_s) < self._verb_gap_s:
             raise _refusal(ErrorName.TOO_OFTEN, f"{verb} was called a moment ago: wait a second")
         self._called[verb] = now
-        self._answer(verb, act)
+        answer = self._answer(verb, act)
         self._answer(verb, self.changed)
+        return answer
 
     @method()
     @no_type_check
@@ -147,6 +160,26 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def GetCalibration(self) -> "a(uddnnd)":
         return self._answer("GetCalibration", lambda: report.calibration_rows(self._daemon.calibration()))
+
+    @method()
+    @no_type_check
+    def Acknowledge(self):
+        self._do("Acknowledge", self._daemon.acknowledge)
+
+    @method()
+    @no_type_check
+    def Erase(self):
+        self._do("Erase", self._daemon.erase)
+
+    @method()
+    @no_type_check
+    def EraseLast(self, hours: "u"):
+        self._do("EraseLast", lambda: self._daemon.erase_last(hours))
+
+    @method()
+    @no_type_check
+    def SelfTest(self) -> "das":
+        return self._do("SelfTest", lambda: report.self_test_values(self._daemon.selftest()))
 
     @method()
     @no_type_check
@@ -222,6 +255,11 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def Paused(self) -> "b":
         return self._shown["Paused"]
+
+    @dbus_property(access=READ)
+    @no_type_check
+    def Acknowledged(self) -> "b":
+        return self._shown["Acknowledged"]
 
     @dbus_property(access=READ)
     @no_type_check

@@ -12,7 +12,7 @@ from dbus_next.message import Message
 
 from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
-from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
+from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import BluezonedError
 from bluezoned.tracing.calibration import LevelWindow
 
@@ -73,6 +73,19 @@ class DaemonProxy:
     async def calibration(self) -> list[LevelWindow]:
         body = await self._call(names.INTERFACE, "GetCalibration")
         return _understood(lambda: report.calibration_windows(body[0]))
+
+    async def acknowledge(self) -> None:
+        await self._call(names.INTERFACE, "Acknowledge")
+
+    async def erase(self) -> None:
+        await self._call(names.INTERFACE, "Erase")
+
+    async def erase_last(self, hours: int) -> None:
+        await self._call(names.INTERFACE, "EraseLast", "u", [hours])
+
+    async def selftest(self) -> SelfTestReport:
+        body = await self._call(names.INTERFACE, "SelfTest")
+        return _understood(lambda: report.self_test(body))
 
     async def pause(self) -> None:
         await self._call(names.INTERFACE, "Pause")

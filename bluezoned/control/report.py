@@ -22,6 +22,7 @@ SIGNATURES = {
     "Hearing": "b",
     "Advertising": "b",
     "Paused": "b",
+    "Acknowledged": "b",
     "Problems": "as",
 }
 """D-Bus type of each property."""
@@ -32,6 +33,9 @@ ENCOUNTERS = "a(suuu)"
 EXPOSURES = "a(sssu)"
 """Day, tier (F1, F2), level (low, high), weighed minutes."""
 
+
+SELF_TEST = "das"
+"""Seconds for each indication, parts."""
 
 CALIBRATION = "a(uddnnd)"
 """Of each window: packets, mean and spread (dB), strongest (dBm), least step (dB), margin (dB)."""
@@ -62,6 +66,8 @@ class StatusReport:
     hearing: bool
     advertising: bool
     paused: bool
+    acknowledged: bool
+    """The carrier has taken note of what is shown."""
     problems: tuple[str, ...]
     """Sentences, the weightiest first."""
 
@@ -89,6 +95,16 @@ class ExposureDay:
     """Weighed by the rule in force."""
 
 
+@dataclass(frozen=True, slots=True)
+class SelfTestReport:
+    """What a self-test plays: every indication in its order."""
+
+    each_s: float
+    """Seconds for which each is played."""
+    parts: tuple[str, ...]
+    """On what, for people; empty where there is nothing but the log."""
+
+
 def to_properties(report: StatusReport) -> dict[str, object]:
     """Property to value, as SIGNATURES has them."""
     return {
@@ -105,6 +121,7 @@ def to_properties(report: StatusReport) -> dict[str, object]:
         "Hearing": report.hearing,
         "Advertising": report.advertising,
         "Paused": report.paused,
+        "Acknowledged": report.acknowledged,
         "Problems": list(report.problems),
     }
 
@@ -125,6 +142,7 @@ def from_properties(values: Mapping[str, object]) -> StatusReport:
         hearing=bool(values["Hearing"]),
         advertising=bool(values["Advertising"]),
         paused=bool(values["Paused"]),
+        acknowledged=bool(values["Acknowledged"]),
         problems=_texts(values["Problems"]),
     )
 
@@ -166,6 +184,17 @@ def calibration_windows(rows: Sequence[Sequence[object]]) -> list[LevelWindow]:
         LevelWindow(_number(packets), _level(mean), _level(spread), _number(strongest), _number(step), _level(margin))
         for packets, mean, spread, strongest, step, margin in rows
     ]
+
+
+def self_test_values(played: SelfTestReport) -> list[object]:
+    """As SELF_TEST has them."""
+    return [played.each_s, list(played.parts)]
+
+
+def self_test(values: Sequence[object]) -> SelfTestReport:
+    """The inverse."""
+    each_s, parts = values
+    return SelfTestReport(_level(each_s), _texts(parts))
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,8 @@ Every act takes the instant `at` (ms UTC) and is stored before it has an effect.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -73,6 +74,8 @@ class Alert:
     """F0: this box's own case is confirmed; F1: met an F0; F2: met an F1; None: nothing known."""
     newest_day: int | None
     """The newest UTC day (since 1970) of an exposure that counts."""
+    acknowledged: bool
+    """The carrier has taken note of all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,25 @@ class Exposure:
     tier: Tier
     """F1 or F2: what it makes of the carrier."""
     risk: DayRisk
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Reason:
+    """One thing that an alert rests on: a day of exposure, or (F0) the day of an own upload."""
+
+    tier: Tier
+    day: int
+
+
+_REASON = struct.Struct(">BI")
+
+
+def _pack_reasons(reasons: Iterable[_Reason]) -> bytes:
+    return b"".join(_REASON.pack(reason.tier, reason.day) for reason in sorted(reasons))
+
+
+def _unpack_reasons(packed: bytes) -> set[_Reason]:
+    return {_Reason(Tier(tier), day) for tier, day in _REASON.iter_unpack(packed)}
 
 
 class Device:
@@ -174,6 +196,7 @@ class Device:
             self._pruned_day = day
             self._keyring.forget()
             self._exposures = self._assess()
+            self._forget_acknowledged()
 
     @property
     def protocol_name(self) -> str:
@@ -194,6 +217,34 @@ class Device:
         """Whether `pause` was the last word."""
         fact = self._store.fact("paused")
         return fact is not None and fact[0] == 1
+
+    def acknowledge(self) -> None:
+        """The carrier has taken note of the alert as it is; remembered over a restart."""
+        with self._store.transaction():
+            self._store.put_fact("acknowledged", 0, _pack_reasons(self._reasons()))
+
+    def erase(self) -> None:
+        """The owner's wipe: every encounter, own key, match and upload, as if the box were new. What is applied of the
+        authority's lists stays known. The next `advertisement` comes from a fresh key."""
+        with self._store.transaction():
+            self._store.erase()
+        self._forget_erased()
+
+    def erase_since(self, since: int) -> None:
+        """Unlearn the time from `since` (ms) to now: encounters that touch it, and own keys that were in use then, so
+        that it will never be published. Keys are of a day: whoever was met earlier on such a day, or under keys that a
+        chain ties to it, cannot be warned any more. What was published before stays published."""
+        with self._store.transaction():
+            self._store.erase_encounters(since)
+            self._keyring.erase(since)
+        self._forget_erased()
+
+    def _forget_erased(self) -> None:
+        self._log.forget()
+        self._levels = None
+        self._keyring.forget()
+        self._exposures = self._assess()
+        self._store.scrub()
 
     # the authority's word
 
@@ -317,10 +368,28 @@ class Device:
 
     def alert(self) -> Alert:
         """The nearest tier: own case before F1 before F2."""
-        accepted = [u.tier for u in self._store.uploads() if u.state == "accepted" and u.tier is not None]
-        high = [e for e in self._exposures if e.risk.level is RiskLevel.HIGH]
-        tiers = [e.tier for e in high] + [tier for tier in accepted if tier is Tier.F0]
-        return Alert(min(tiers, default=None), max((e.risk.day for e in high), default=None))
+        reasons = self._reasons()
+        tiers = [reason.tier for reason in reasons]
+        exposed = [reason.day for reason in reasons if reason.tier is not Tier.F0]
+        acknowledged = bool(reasons) and reasons <= self._acknowledged()
+        return Alert(min(tiers, default=None), max(exposed, default=None), acknowledged)
+
+    def _reasons(self) -> set[_Reason]:
+        """What the alert rests on."""
+        high = {_Reason(e.tier, e.risk.day) for e in self._exposures if e.risk.level is RiskLevel.HIGH}
+        accepted = (u for u in self._store.uploads() if u.state == "accepted" and u.tier is Tier.F0)
+        return high | {_Reason(Tier.F0, u.created // DAY) for u in accepted}
+
+    def _acknowledged(self) -> set[_Reason]:
+        fact = self._store.fact("acknowledged")
+        return _unpack_reasons(fact[1] or b"") if fact is not None else set()
+
+    def _forget_acknowledged(self) -> None:
+        """What is past retention is no more to be known from what was taken note of."""
+        acknowledged = self._acknowledged()
+        if not acknowledged <= self._reasons():
+            with self._store.transaction():
+                self._store.put_fact("acknowledged", 0, _pack_reasons(acknowledged & self._reasons()))
 
     def exposures(self) -> list[Exposure]:
         """Days with any risk, newest first, F1 before F2."""

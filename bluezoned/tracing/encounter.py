@@ -155,6 +155,11 @@ class EncounterLog:
             encounter.changed = False
         self._open = {k: e for k, e in self._open.items() if e.end + self._silence >= at}
 
+    def forget(self) -> None:
+        """As if nothing had been heard yet."""
+        self._ended.clear()
+        self._open.clear()
+
     def nearby(self, at: int, within: int) -> list[Encounter]:
         """The encounters heard in the last `within` ms."""
         return [e.freeze() for e in self._open.values() if e.end > at - within]

@@ -51,6 +51,21 @@ class Keyring:
         self._store.bind_own_keys(self._protocol.name, upload, self.cut(at))
         self._keys = self._store.own_keys(self._protocol.name)
 
+    def erase(self, since: int) -> None:
+        """Forget every key in use at or after `since` (ms) that has not been published, and every key whose chain leads
+        to one of them: whoever learnt it would know the erased one. A fresh key follows."""
+        lost = [key for key in self._keys if key.end > since and not self._is_broken(key)]
+        for key in lost:
+            earlier = [k for k in self._keys if k.start < key.start and not self._is_broken(k) and k not in lost]
+            # `lost` grows while it is walked, back to the base of the chain.
+            lost += [k for k in earlier[-1:] if self._leads(k, key)]
+        for key in lost:
+            self._store.erase_own_key(self._protocol.name, key)
+        self.forget()
+
+    def _leads(self, previous: DailyKey, key: DailyKey) -> bool:
+        return self._protocol.daily_key(key.start, key.end, previous, self._random).secret == key.secret
+
     def forget(self) -> None:
-        """Follow the store after a prune."""
+        """Follow the store after something was erased there."""
         self._keys = self._store.own_keys(self._protocol.name)

@@ -301,6 +301,35 @@ class Store:
         row = self._db.execute("SELECT value, body FROM fact WHERE name = ?", (name,)).fetchone()
         return None if row is None else (row[0], row[1])
 
+    # forgetting
+
+    def erase(self) -> None:
+        """All that tells of the carrier and of whom they met, whatever its age. What was applied of the authority's
+        lists stays, or an old list would be believed again."""
+        for table in ("encounter", "own_key", "diagnosis_key", "upload"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("DELETE FROM fact WHERE name = 'acknowledged'")
+
+    def erase_encounters(self, since: int) -> None:
+        """Those that went on at or after `since` (ms), and matches that nothing supports any more."""
+        self._db.execute('DELETE FROM encounter WHERE "end" >= ?', (since,))
+        self._db.execute("DELETE FROM diagnosis_key WHERE id NOT IN (SELECT diagnosis_key FROM match)")
+
+    def erase_own_key(self, protocol: str, key: DailyKey) -> None:
+        """One own key that has not left the device."""
+        self._db.execute(
+            "DELETE FROM own_key WHERE protocol = ? AND secret = ? AND start = ? AND upload IS NULL",
+            (protocol, key.secret, key.start),
+        )
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log, where what was erased stands until it is overwritten. StoreError when SQLite
+        fails."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"the database refuses to write: {error}") from error
+
     # retention
 
     def prune(self, before: int) -> None:

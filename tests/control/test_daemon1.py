@@ -23,7 +23,7 @@ from bluezoned.control import names, report
 from bluezoned.control.interface import DaemonInterface, Offer, offered
 from bluezoned.control.names import ErrorName
 from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, DaemonRefused, DaemonTooSlow, NotAllowed, reached
-from bluezoned.control.report import EncounterDay, ExposureDay, StatusReport
+from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
 from bluezoned.tracing.calibration import LevelWindow
 
@@ -43,6 +43,7 @@ WELL = StatusReport(
     hearing=True,
     advertising=True,
     paused=False,
+    acknowledged=False,
     problems=(),
 )
 ALERTED = replace(
@@ -89,6 +90,20 @@ class Box:
     def calibration(self) -> list[LevelWindow]:
         self._act("calibration")
         return [LevelWindow(7, -60.5, 2.25, -56, 1, 67.0), LevelWindow(1, -61.0, 0.0, -61, 0, 12.5)]
+
+    def acknowledge(self) -> None:
+        self.shown = replace(self.shown, acknowledged=True)
+        self._act("acknowledge")
+
+    def erase(self) -> None:
+        self._act("erase")
+
+    def erase_last(self, hours: int) -> None:
+        self._act(f"erase last {hours}")
+
+    def selftest(self) -> SelfTestReport:
+        self._act("selftest")
+        return SelfTestReport(1.5, ("LED on GPIO 17", "buzzer on GPIO 18"))
 
     def pause(self) -> None:
         self.shown = replace(self.shown, paused=True)
@@ -147,8 +162,17 @@ async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:
         assert (await daemon.status()).paused
         await daemon.resume()
         assert not (await daemon.status()).paused
+        await daemon.acknowledge()
+        assert (await daemon.status()).acknowledged
+        await daemon.erase()
+        await daemon.erase_last(3)
 
-    assert box.verbs == ["consent 12345678", "pause", "resume"]
+    assert box.verbs == ["consent 12345678", "pause", "resume", "acknowledge", "erase", "erase last 3"]
+
+
+async def test_a_self_test_says_what_is_played_on_what(bus: str, box: Box) -> None:
+    async with both(bus, box) as (_, daemon):
+        assert await daemon.selftest() == SelfTestReport(1.5, ("LED on GPIO 17", "buzzer on GPIO 18"))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +194,9 @@ async def test_named_errors_cross_with_their_words(error: Exception, name: Error
     assert (caught.value.name, str(caught.value)) == (name, str(error))
 
 
-@pytest.mark.parametrize("member", ["GetEncounters", "GetExposures", "Pause", "Resume"])
+@pytest.mark.parametrize(
+    "member", ["GetEncounters", "GetExposures", "Pause", "Resume", "Acknowledge", "Erase", "SelfTest"]
+)
 async def test_an_unexpected_error_tells_nothing(
     member: str, bus: str, box: Box, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,6 +217,8 @@ async def test_an_unexpected_error_tells_nothing(
         ("Consent", "", []),
         ("Nothing", "", []),
         ("Consent", "s", ["x" * 1_000_000]),
+        ("EraseLast", "i", [-1]),
+        ("EraseLast", "s", ["all"]),
     ],
 )
 async def test_strange_calls_get_no_traceback(member: str, signature: str, body: list[Any], bus: str, box: Box) -> None:

@@ -399,6 +399,115 @@ def test_pause_is_remembered(boxes: tuple[Box, Box, Box]) -> None:
     assert not a.device.is_paused()
 
 
+def exposed(boxes: tuple[Box, Box, Box]) -> Box:
+    """A box that met a case."""
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    assert b.device.alert().tier is Tier.F1
+    return b
+
+
+def test_acknowledged_alert_stays_so_over_a_restart(boxes: tuple[Box, Box, Box]) -> None:
+    b = exposed(boxes)
+    assert not b.device.alert().acknowledged
+
+    b.device.acknowledge()
+    b.restart()
+
+    assert b.device.alert().tier is Tier.F1
+    assert b.device.alert().acknowledged
+
+
+def test_new_exposure_ends_the_acknowledgement(boxes: tuple[Box, Box, Box]) -> None:
+    b, c = exposed(boxes), boxes[2]
+    b.device.acknowledge()
+    meet(b, c, TUESDAY_NOON, 20, NEAR)
+
+    b.device.apply_export(
+        batch(c, 2, c.published(TUESDAY_NOON + HOUR, Tier.F0), at=TUESDAY_NOON + DAY), TUESDAY_NOON + DAY
+    )
+
+    assert not b.device.alert().acknowledged
+
+
+def test_nothing_to_acknowledge_is_not_acknowledged(boxes: tuple[Box, Box, Box]) -> None:
+    boxes[0].device.acknowledge()
+
+    assert not boxes[0].device.alert().acknowledged
+
+
+def test_acknowledgement_is_forgotten_with_its_exposure(boxes: tuple[Box, Box, Box]) -> None:
+    b = exposed(boxes)
+    b.device.acknowledge()
+
+    b.device.tick(MONDAY + 20 * DAY)
+
+    assert b.store.fact("acknowledged") == (0, b"")
+
+
+def test_erased_box_knows_nothing_and_cannot_be_published(boxes: tuple[Box, Box, Box]) -> None:
+    b = exposed(boxes)
+    b.device.apply_index(index(1, TUESDAY_NOON))
+    b.device.acknowledge()
+    b.device.consent(CODE, TUESDAY_NOON)
+    before, secrets = b.device.advertisement(TUESDAY_NOON), b.store.own_secrets()
+
+    b.device.erase()
+
+    assert b.device.encounters(TUESDAY_NOON) == []
+    assert (b.device.alert().tier, b.device.exposures(), b.device.nearby(TUESDAY_NOON)) == (None, [], 0)
+    assert (b.device.pending_uploads(), b.device.last_upload()) == ({}, None)
+    assert b.device.advertisement(TUESDAY_NOON) != before
+    assert not b.store.own_secrets() & secrets
+
+
+def test_erased_box_still_refuses_an_old_list(boxes: tuple[Box, Box, Box]) -> None:
+    b = exposed(boxes)
+    b.device.apply_export(batch(boxes[0], 2, ()), TUESDAY_NOON)
+
+    b.device.erase()
+
+    with pytest.raises(KeyExportError) as caught:
+        b.device.apply_export(batch(boxes[0], 1, (), at=TUESDAY_NOON + HOUR), TUESDAY_NOON + HOUR)
+    assert caught.value.reason is Reason.REPLAYED
+
+
+def test_erased_hours_are_neither_kept_nor_published(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    meet(a, b, TUESDAY_NOON - 3 * HOUR, 20, NEAR)
+    kept = [key.secret for key in b.store.own_keys(b.protocol.name) if key.end <= MONDAY + DAY]
+    spoken = {b.device.advertisement(at) for at in range(TUESDAY_NOON - 3 * HOUR, TUESDAY_NOON, 5 * MINUTE)}
+
+    b.device.erase_since(TUESDAY_NOON - 4 * HOUR)
+    b.device.tick(TUESDAY_NOON)
+
+    assert [day.day for day in b.device.encounters(TUESDAY_NOON)] == [MONDAY // DAY]
+    b.device.advertisement(TUESDAY_NOON)
+    keys = b.published(TUESDAY_NOON + DAY, Tier.F0)
+    for key in keys:
+        sendable = {window.rolling_id for window in b.protocol.expand(key)}
+        assert not sendable & {b.protocol.read(advertisement).rolling_id for advertisement in spoken}
+    # What a chain ties to those hours goes too; independent keys of other days stay.
+    chained = b.protocol.name == "dp3t"
+    assert [key.secret for key in b.store.own_keys(b.protocol.name)][:-1] == ([] if chained else kept)
+
+
+def test_erased_bytes_do_not_stay_in_the_files(boxes: tuple[Box, Box, Box], tmp_path: Path) -> None:
+    b = exposed(boxes)
+    secrets = [bytes(secret) for secret in b.store.own_secrets()]
+    ids = [bytes(e.payload.rolling_id) for e in b.store.encounters(0, TUESDAY_NOON)]
+    assert secrets
+    assert ids
+
+    b.device.erase()
+
+    for path in tmp_path.glob("2.db*"):
+        content = path.read_bytes()
+        assert not [secret for secret in secrets + ids if secret in content]
+
+
 def test_keys_and_ids_never_print() -> None:
     key = DiagnosisKey("gaen", Opaque(b"S" * 16), 0, DAY)
 
