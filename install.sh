@@ -71,6 +71,7 @@ systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
 systemd/bluetooth.service.d/10-bluezoned.conf $units/bluetooth.service.d/10-bluezoned.conf 644
 systemd/bt-reset $PREFIX/lib/bluezoned/bt-reset 755
 systemd/bluezoned.sysusers /usr/lib/sysusers.d/bluezoned.conf 644
+systemd/bluezoned.catalog /usr/lib/systemd/catalog/bluezoned.catalog 644
 systemd/bluezoned.tmpfiles /usr/lib/tmpfiles.d/bluezoned.conf 644
 systemd/60-bluezoned.rules /usr/lib/udev/rules.d/60-bluezoned.rules 644
 systemd/org.bluezoned.conf /usr/share/dbus-1/system.d/org.bluezoned.conf 644

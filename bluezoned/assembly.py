@@ -6,21 +6,25 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bluezoned import __version__, board, service
+from bluezoned import __version__, board, reload, service
 from bluezoned import config as options
 from bluezoned.alert.journal import JournalIndicator
 from bluezoned.box import Box, Rhythm
 from bluezoned.bus import BusError
-from bluezoned.clock import Clock, SystemClock
+from bluezoned.clock import Clock, SystemClock, rest
 from bluezoned.config import Config
 from bluezoned.control import interface
+from bluezoned.control.report import StatusReport
 from bluezoned.errors import ConfigError, RadioError, StoreError
+from bluezoned.event import Event
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols import registry
 from bluezoned.protocols.bluezone import KeySchedule
@@ -37,6 +41,9 @@ from bluezoned.tracing.store import Store
 log = logging.getLogger(__name__)
 
 SECOND = 1000
+
+VOUCH = 20_000
+"""ms between two words to systemd's watchdog, which waits for three minutes: a slow card may cost several of them."""
 
 OFFER_AGAIN = 5_000
 """ms until the lost D-Bus is tried again; it comes back within seconds, and nothing waits for it."""
@@ -108,31 +115,90 @@ def _authority_key(config: Config) -> ec.EllipticCurvePublicKey | None:
     return key
 
 
-async def run(config: Config, desk_place: str | None, capture: Path | None) -> None:
-    """Compose one box and run it until SIGTERM. BluezonedError when a part cannot be had."""
+async def run(config: Config, desk_place: str | None, capture: Path | None, read_anew: Callable[[], Config]) -> None:
+    """Compose one box and run it until SIGTERM; on SIGHUP `read_anew` gives the settings to go on with. BluezonedError
+    when a part cannot be had."""
     async with AsyncExitStack() as stack:
         clock, radio = await _clock_and_radio(config, stack, desk_place, capture)
         store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
         model = board.model()
         device = Device(settings(config, model), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
-        rhythm = Rhythm(config.beacon.tick_s * SECOND, config.authority.stale_after_s * SECOND)
-        box = Box(device, radio, clock, spool, JournalIndicator(), rhythm)
+        box = Box(device, radio, clock, spool, JournalIndicator(), _rhythm(config))
+        running = _Running(config, box, model, read_anew)
         async with asyncio.TaskGroup() as tasks:
             tracing = tasks.create_task(box.run())
             offering = tasks.create_task(_offer(config, box))
             for wish in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(wish, tracing.cancel)
-            service.notify_ready("tracing")
-            log.info("bluezoned %s traces with %s", __version__, device.protocol_name)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
+            # Before bluetoothd has answered: what waits for us need not wait for it.
+            service.notify_ready(health(box.status()))
+            vouching = tasks.create_task(_vouch(box))
+            log.info("bluezoned %s traces with %s", __version__, device.protocol_name, extra=Event.STARTED.fields())
             if (advice := board.uncalibrated(config, model)) is not None:
-                log.info("%s", advice)
+                log.info("%s", advice, extra=Event.UNCALIBRATED.fields())
             with suppress(asyncio.CancelledError):
                 await tracing
             service.notify_stopping()
             offering.cancel()
+            vouching.cancel()
             with suppress(StoreError):
                 device.tick(clock.now())
+
+
+def _rhythm(config: Config) -> Rhythm:
+    return Rhythm(config.beacon.tick_s * SECOND, config.authority.stale_after_s * SECOND)
+
+
+class _Running:
+    """The settings in force, and how they are taken anew."""
+
+    def __init__(self, config: Config, box: Box, model: str | None, read_anew: Callable[[], Config]) -> None:
+        self._config = config
+        self._box = box
+        self._model = model
+        self._read_anew = read_anew
+
+    def reload(self) -> None:
+        """Settings with a mistake change nothing."""
+        service.notify_reloading()
+        try:
+            reloaded = reload.merge(self._config, self._read_anew())
+            self._box.adopt(settings(reloaded.config, self._model), _rhythm(reloaded.config))
+        except ConfigError as error:
+            log.error("the settings stay as they were: %s", error, extra=Event.SETTINGS.fields())
+        else:
+            self._config = reloaded.config
+            service.set_level(reloaded.config.log.level)
+            changed, waiting = ", ".join(reloaded.changed) or "nothing", ", ".join(reloaded.waiting)
+            restart = f"; only a restart brings {waiting}" if waiting else ""
+            log.info("settings read anew, changed: %s%s", changed, restart, extra=Event.SETTINGS.fields())
+        service.notify_ready(health(self._box.status()))
+
+
+async def _vouch(box: Box) -> None:
+    """Tell systemd how the box is, and that it lives as long as its parts answer."""
+    while True:
+        if box.answers():
+            service.notify_watchdog()
+        service.notify_status(health(box.status()))
+        await rest(VOUCH)
+
+
+def health(report: StatusReport) -> str:
+    """One line on how the box works. Whoever has a login may read it, so nothing of what it knows of its carrier."""
+    if report.paused:
+        return "paused by the carrier"
+    parts = [
+        "hears" if report.hearing else "HEARS NOBODY",
+        f"advertises {report.protocol}" if report.advertising else "DOES NOT ADVERTISE",
+        "no list of cases yet"
+        if report.keys_updated_at is None
+        else f"list of cases of {datetime.fromtimestamp(report.keys_updated_at, UTC):%Y-%m-%d %H:%M} UTC",
+        *report.problems[:1],
+    ]
+    return "; ".join(parts)
 
 
 async def _clock_and_radio(

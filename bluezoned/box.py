@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,12 +23,13 @@ from bluezoned.alert.indicator import Indication, Indicator, weightiest
 from bluezoned.clock import Clock
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, RadioError, StoreError
+from bluezoned.event import Event
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio.radio import Radio
 from bluezoned.tracing.calibration import LevelWindow
-from bluezoned.tracing.device import Device
+from bluezoned.tracing.device import Device, Settings
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Box:
         self._store_fails = False
         self._noted: Indication | None = None
         """The trouble that the carrier has taken note of; forgotten when something else is shown."""
+        self._looks: int | None = -1
         self._renewed = asyncio.Event()
         self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         (self._paused if device.is_paused() else self._resumed).set()
@@ -86,6 +89,21 @@ class Box:
             loops.create_task(self._on_air(), name="on air")
             loops.create_task(self._inbox(), name="inbox")
             loops.create_task(self._tick(), name="tick")
+
+    def adopt(self, settings: Settings, rhythm: Rhythm) -> None:
+        """The operator chose anew: see Device.adopt."""
+        self._rhythm = rhythm
+        self.device.adopt(settings)
+        self._show()
+        self.on_change()
+
+    def answers(self) -> bool:
+        """Whether the store answers now, and the radio has since the last call. That one is in trouble, and says so, is
+        an answer: starting anew mends no full disk and no missing adapter, and loses what is open."""
+        with suppress(StoreError):
+            self.device.is_paused()
+        before, self._looks = self._looks, self.radio.health().looks
+        return self._paused.is_set() or self._looks is None or self._looks != before
 
     async def _on_air(self) -> None:
         """The two loops of the radio, between pauses. The radio is entered here, so that whatever ends them leaves it
@@ -167,7 +185,7 @@ class Box:
             apply(data)
         except (AuthorityError, ProtocolError) as error:
             self.problem = str(error)
-            log.warning("not taken from the authority: %s", error)
+            log.warning("not taken from the authority: %s", error, extra=Event.NOT_BELIEVED.fields())
         else:
             self.on_change()
         self._spool.inbox.remove(name)
@@ -182,12 +200,14 @@ class Box:
                 applied.keys,
                 applied.matched,
                 applied.revoked,
+                extra=Event.BATCH_APPLIED.fields(),
             )
 
     def _apply_receipt(self, data: bytes) -> None:
         closed = self.device.apply_receipt(data)
         if closed is not None:
-            log.info("the authority %s the upload%s", closed.state, f": {closed.problem}" if closed.problem else "")
+            problem = f": {closed.problem}" if closed.problem else ""
+            log.info("the authority %s the upload%s", closed.state, problem, extra=Event.RECEIPT.fields())
 
     def lay_out_uploads(self) -> None:
         """Put each pending upload into the outbox, again after a crash: posting twice gets one answer."""
@@ -274,7 +294,7 @@ class Box:
     def consent(self, code: str) -> None:
         """The carrier's yes: see Device.consent. The upload lies in the outbox when this returns."""
         self.device.consent(code, self.clock.now())
-        log.info("consent given: own keys are sealed and wait to be sent")
+        log.info("consent given: own keys are sealed and wait to be sent", extra=Event.CONSENT.fields())
         self.lay_out_uploads()
         self.on_change()
 
@@ -294,7 +314,7 @@ class Box:
         self._resumed.clear()
         self._paused.set()
         self._renewed.set()
-        log.info("paused by the carrier")
+        log.info("paused by the carrier", extra=Event.PAUSE.fields())
         self.on_change()
 
     def resume(self) -> None:
@@ -302,7 +322,7 @@ class Box:
         self.device.resume()
         self._paused.clear()
         self._resumed.set()
-        log.info("resumed by the carrier")
+        log.info("resumed by the carrier", extra=Event.PAUSE.fields())
         self.on_change()
 
     def acknowledge(self) -> None:
@@ -320,13 +340,13 @@ class Box:
         outbox = self._spool.outbox
         for name in outbox.names("upload-"):
             outbox.remove(name)
-        log.info("all encounters, own keys and matches were erased by the owner")
+        log.info("all encounters, own keys and matches were erased by the owner", extra=Event.ERASED.fields())
         self._renew()
 
     def erase_last(self, hours: int) -> None:
         """Unlearn the last hours: see Device.erase_since."""
         self.device.erase_since(self.clock.now() - hours * HOUR)
-        log.info("the last hours were erased by the carrier")
+        log.info("the last hours were erased by the carrier", extra=Event.ERASED.fields())
         self._renew()
 
     def _renew(self) -> None:
@@ -343,7 +363,7 @@ class Box:
 
     def _note_store_failure(self, error: BluezonedError) -> None:
         if not self._store_fails:
-            log.error("%s", error)
+            log.error("%s", error, extra=Event.STORAGE_FAULT.fields())
         self._store_fails = True
 
 

@@ -21,7 +21,7 @@ class Clock(Protocol):
         """The present instant."""
 
     async def sleep_until(self, at: int) -> None:
-        """Return when `now() >= at`; at once if that is past."""
+        """Return when `now() >= at`; at once if that is past, and as soon as time is seen to run backwards."""
 
     def is_synchronized(self) -> bool:
         """Whether the time can be believed: a Pi has no battery clock and boots in the past."""
@@ -148,12 +148,22 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     async def sleep_until(self, at: int) -> None:
-        # In steps, because the wall clock may be set while we sleep (a Pi without a battery clock, at first sync).
-        while (left := at - self.now()) > 0:
-            await asyncio.sleep(min(left, 30_000) / 1000)
+        # In steps, because the wall clock may be set while we sleep (a Pi without a battery clock, at first sync). Set
+        # back by an hour, it would let whoever sleeps until the next minute sleep for an hour.
+        latest = self.now()
+        while latest < at:
+            await asyncio.sleep(min(at - latest, 30_000) / 1000)
+            if (now := self.now()) < latest:
+                return
+            latest = now
 
     def is_synchronized(self) -> bool:
         return self.now() >= _BUILT
+
+
+async def rest(duration: int) -> None:
+    """Return `duration` ms later, whatever becomes of the wall clock."""
+    await asyncio.sleep(duration / 1000)
 
 
 # Nobody can run this program before it was written: 2026-11-01 UTC. Later than any default clock of a Pi without

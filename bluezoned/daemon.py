@@ -53,7 +53,7 @@ def main(
         sys.exit(os.EX_NOPERM)
     service.to_where_it_is_read("bluezoned", config.log.level, os.environ)
     try:
-        asyncio.run(assembly.run(config, desk_place, capture))
+        asyncio.run(assembly.run(config, desk_place, capture, lambda: command_line.load(config_path, settings)))
     except (BluezonedError, BaseExceptionGroup) as failure:
         reason = _named(failure)
         if reason is None:

@@ -98,9 +98,19 @@ def _install(handler: logging.Handler, level: str) -> None:
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
 
 
+def set_level(level: str) -> None:
+    """Tell more or less from now on."""
+    _install(logging.getLogger().handlers[0], level)
+
+
 def notify_ready(status: str) -> None:
     """Tell systemd that the service is up. Nothing happens where it was not started by systemd."""
     daemon.notify(f"READY=1\nSTATUS={status}")
+
+
+def notify_reloading() -> None:
+    """Tell systemd that settings are being read; `notify_ready` ends it."""
+    daemon.notify("RELOADING=1")
 
 
 def notify_status(status: str) -> None:

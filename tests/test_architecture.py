@@ -14,7 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bluezoned"
 
-WORDS = {"", "errors", "opaque", "clock", "bus", "config", "config_source", "advertisement"}
+WORDS = {"", "errors", "event", "opaque", "clock", "bus", "config", "config_source", "advertisement"}
 WIRE = {
     "bounded_zip",
     "export_message",
@@ -34,6 +34,7 @@ PROGRAMS = {
     "board",
     "box",
     "assembly",
+    "reload",
     "service",
     "command_line",
     "demo",

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from bluezoned.clock import ManualClock, SystemClock
 
+HOUR = 3_600_000
+
 
 @given(st.lists(st.integers(0, 1000), max_size=20), st.integers(0, 1000))
 def test_sleepers_wake_in_order_of_time_and_none_too_early(wakings: list[int], to: int) -> None:
@@ -273,6 +275,20 @@ async def test_clock_does_not_run_backwards() -> None:
 async def test_past_instant_is_no_sleep() -> None:
     await ManualClock(5).sleep_until(5)
     await SystemClock().sleep_until(0)
+
+
+class ClockThatIsSetBack(SystemClock):
+    """A machine whose time is an hour earlier at the third look."""
+
+    def __init__(self) -> None:
+        self._looks = iter((HOUR, HOUR + 10, 20))
+
+    def now(self) -> int:
+        return next(self._looks)
+
+
+async def test_clock_set_back_by_an_hour_costs_nobody_an_hour() -> None:
+    await asyncio.wait_for(ClockThatIsSetBack().sleep_until(HOUR + 30), 5)
 
 
 def test_systems_clock_is_believed_here() -> None:

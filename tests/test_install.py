@@ -77,6 +77,7 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
         "usr/bin/bluezonectl",
         "usr/lib/bluezoned/bt-reset",
         "usr/lib/systemd/system/bluetooth.service.d/10-bluezoned.conf",
+        "usr/lib/systemd/catalog/bluezoned.catalog",
         "usr/lib/sysusers.d/bluezoned.conf",
         "usr/lib/tmpfiles.d/bluezoned.conf",
         "usr/lib/udev/rules.d/60-bluezoned.rules",

@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import click
@@ -293,6 +294,83 @@ def test_box_without_bluetooth_goes_on_and_says_so() -> None:
     assert "cannot reach the D-Bus" in said
     assert box.returncode == 0
     assert "Traceback" not in rest
+
+
+class Systemd:
+    """What a service manager is told, in its order."""
+
+    def __init__(self, place: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(place))
+        self._socket.settimeout(30)
+
+    def hears(self, beginning: str) -> str:
+        """The next notice that begins so."""
+        while not (notice := self._socket.recv(4096).decode()).startswith(beginning):
+            pass
+        return notice
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Systemd, Path]]:
+    """A daemon that hears nobody, under a service manager, and its settings."""
+    (tmp_path / "silence.jsonl").touch()
+    settings = tmp_path / "b.toml"
+    settings.write_text(
+        f"[beacon]\nstate_dir = '{tmp_path}/state'\nspool_dir = '{tmp_path}/spool'\n"
+        f"[control]\nbus = 'unix:path={tmp_path}/no'\n"
+    )
+    systemd = Systemd(tmp_path / "notify")
+    command = [program("bluezoned"), "--config", str(settings), "--replay", str(tmp_path / "silence.jsonl")]
+    told = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=told) as box:
+        yield box, systemd, settings
+        box.terminate()
+    systemd.close()
+
+
+Supervised = tuple["subprocess.Popen[str]", Systemd, Path]
+
+
+def test_systemd_is_told_when_it_is_ready_and_that_its_parts_answer(supervised: Supervised) -> None:
+    box, systemd, _ = supervised
+
+    ready = systemd.hears("READY=1")
+    systemd.hears("WATCHDOG=1")
+    status = systemd.hears("STATUS=")
+    box.terminate()
+    systemd.hears("STOPPING=1")
+
+    assert "STATUS=" in ready
+    assert "no list of cases yet" in status
+    assert box.wait(30) == 0
+
+
+def test_a_hangup_reads_the_settings_anew(supervised: Supervised) -> None:
+    box, systemd, settings = supervised
+    assert box.stderr is not None
+    systemd.hears("READY=1")
+    before = settings.read_text()
+
+    settings.write_text(before + "[exposure]\nminutes = 30\n[radio]\nadapter = 'hci7'\n[log]\nlevel = 'debug'\n")
+    box.send_signal(signal.SIGHUP)
+    systemd.hears("RELOADING=1")
+    systemd.hears("READY=1")
+    said = next(line for line in box.stderr if "settings" in line)
+    settings.write_text(before + "[exposure]\nminutes = 'many'\n")
+    box.send_signal(signal.SIGHUP)
+    systemd.hears("READY=1")
+    complaint = next(line for line in box.stderr if "settings" in line)
+
+    assert said.endswith(
+        "settings read anew, changed: exposure.minutes, log.level; only a restart brings radio.adapter\n"
+    )
+    assert "stay as they were" in complaint
+    assert "exposure.minutes: 'many' is not allowed" in complaint
+    assert box.poll() is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")

@@ -127,11 +127,12 @@ def test_systemd_hears_the_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     service.notify_ready("listening")
     service.notify_status("3 near")
     service.notify_watchdog()
+    service.notify_reloading()
     service.notify_stopping()
 
-    heard = [systemd.recv(1000).decode() for _ in range(4)]
+    heard = [systemd.recv(1000).decode() for _ in range(5)]
     systemd.close()
-    assert heard == ["READY=1\nSTATUS=listening", "STATUS=3 near", "WATCHDOG=1", "STOPPING=1"]
+    assert heard == ["READY=1\nSTATUS=listening", "STATUS=3 near", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"]
 
 
 def test_without_systemd_notices_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:

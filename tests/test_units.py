@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bluezoned.event import Event
+
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
 STOCK = Path("/usr/lib/systemd/system")
@@ -151,6 +153,28 @@ def test_bluetoothd_is_given_its_option_by_the_path_that_debian_has() -> None:
     drop_in = (UNITS / "bluetooth.service.d" / "10-bluezoned.conf").read_text()
 
     assert "\nExecStart=\nExecStart=/usr/libexec/bluetooth/bluetoothd --experimental\n" in drop_in
+
+
+def test_the_catalog_explains_every_kind_of_message() -> None:
+    catalog = (UNITS / "bluezoned.catalog").read_text()
+
+    explained = re.findall("^-- ([0-9a-f]{32})$", catalog, re.M)
+    assert sorted(explained) == sorted(kind.value for kind in Event)
+    assert len(re.findall("^Subject: ", catalog, re.M)) == len(explained)
+
+
+@needs_systemd
+def test_the_journal_understands_the_catalog(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/systemd/catalog").mkdir(parents=True)
+    (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
+    shutil.copy(UNITS / "bluezoned.catalog", tmp_path / "usr/lib/systemd/catalog")
+
+    made = ran("journalctl", "--update-catalog", f"--root={tmp_path}")
+    listed = ran("journalctl", "--list-catalog", f"--root={tmp_path}")
+
+    assert (made.returncode, made.stderr) == (0, "")
+    assert f"{Event.LIGHT.value} bluezoned: The light shows @BLUEZONED_LIGHT@" in listed.stdout
+    assert len(listed.stdout.splitlines()) == len(Event)
 
 
 @pytest.fixture

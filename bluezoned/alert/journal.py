@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from uuid import UUID
 
 from bluezoned.alert.indicator import Indication, SelfTest
+from bluezoned.event import Event
 
 _LOG = logging.getLogger(__name__)
-
-MESSAGE_ID = UUID("c1b7f0a24ae94be0b64f5f3c0e9d7a31")
-"""Of every change in the journal, for `journalctl MESSAGE_ID=` and the catalog."""
 
 
 class JournalIndicator:
@@ -28,7 +25,7 @@ class JournalIndicator:
             "light: %s: %s",
             indication.name,
             indication.sentence,
-            extra={"MESSAGE_ID": MESSAGE_ID, "BLUEZONED_EVENT": "light", "BLUEZONED_LIGHT": indication.name},
+            extra=Event.LIGHT.fields(BLUEZONED_LIGHT=indication.name),
         )
 
     def selftest(self) -> SelfTest:

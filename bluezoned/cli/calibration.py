@@ -74,7 +74,7 @@ def calibrate(context: Context, as_json: bool, yes: bool, reference: int | None,
     level, spread = measurement.level, measurement.spread
     click.echo(
         f"Heard {measurement.packets} packets at {level:.1f} dBm, spread {spread:.1f} dB: good.\n"
-        f"Written to {profile}. In force after: systemctl restart bluezoned"
+        f"Written to {profile}. In force after: systemctl reload bluezoned"
     )
 
 

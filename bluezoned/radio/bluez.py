@@ -18,6 +18,7 @@ from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.bus import BusError, connected
 from bluezoned.clock import Clock
 from bluezoned.errors import RadioError
+from bluezoned.event import Event
 from bluezoned.radio.bluez_advertiser import Advertiser
 from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError, block_of
 from bluezoned.radio.bluez_scanner import Scanner
@@ -77,6 +78,7 @@ class BluezRadio:
         self._problem = ""
         self._waiting: asyncio.Queue[Reception | None] = asyncio.Queue(QUEUE)
         self._dropped = 0
+        self._looks = 0
         self._supervisor: asyncio.Task[None] | None = None
 
     # the port
@@ -124,6 +126,7 @@ class BluezRadio:
             problem=self._problem or ("" if self._hearing.is_trusted else self._hearing.doubt),
             dropped=self._dropped,
             degraded=self._degraded(),
+            looks=self._looks,
             recoveries=self._refused.taken.total() + self._silent.taken.total(),
         )
 
@@ -152,6 +155,7 @@ class BluezRadio:
                     await self._serve(Bluez(connection))
             except (BusError, BluezError) as error:
                 self._tell(str(error))
+            self._looks += 1
             await self._pause(RETRY_S[1])
 
     async def _serve(self, bluez: Bluez) -> None:
@@ -166,6 +170,7 @@ class BluezRadio:
             while bluez.connection.connected:
                 self._wake.clear()
                 delay = await self._look(session)
+                self._looks += 1
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), delay)
         finally:
@@ -194,14 +199,14 @@ class BluezRadio:
             return delay
         if self._failures:
             self._failures = 0
-            log.info("the radio is well again")
+            log.info("the radio is well again", extra=Event.RADIO_WELL.fields())
         self._problem = ""
         self._refused.note_well()
         return self._hearing.next_change(self._now(), self._duty, LOOK_S * 1000) / 1000
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:
-            log.warning("%s", problem)
+            log.warning("%s", problem, extra=Event.RADIO_TROUBLE.fields())
         self._problem = problem
 
     async def _usable(self, session: _Session) -> Adapter:
@@ -281,7 +286,7 @@ class BluezRadio:
             await self._take_step(session, self._adapter, step)
 
     async def _take_step(self, session: _Session, adapter: Adapter, step: Step) -> None:
-        log.warning("the radio is in trouble: trying to %s", step.value)
+        log.warning("the radio is in trouble: trying to %s", step.value, extra=Event.RADIO_RECOVERY.fields())
         try:
             match step:
                 case Step.RESTART_SCAN:

@@ -22,6 +22,9 @@ class RadioHealth:
     """Receptions lost since the radio was entered, because nobody took them while they came."""
     degraded: str = ""
     """A sentence for people on what is less than it could be, though it hears and sends; empty when nothing is."""
+    looks: int | None = None
+    """How often whoever minds the radio has looked at it since the start, whatever was found: when this stands still,
+    they hang. None where nobody needs to."""
     recoveries: int = 0
     """Steps taken since the start to get a radio in trouble going again."""
 

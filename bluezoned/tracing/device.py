@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -137,6 +137,13 @@ class Device:
         self._log = EncounterLog(settings.silence)
         self._levels: LevelLog | None = None
         self._pruned_day = -1
+        self._index = self._remembered_index()
+        self._exposures = self._assess()
+
+    def adopt(self, settings: Settings) -> None:
+        """The operator chose anew. Protocols and the silence that ends an encounter stay as they were at the start."""
+        was = self._settings
+        self._settings = replace(settings, advertised=was.advertised, heard=was.heard, silence=was.silence)
         self._index = self._remembered_index()
         self._exposures = self._assess()
 

@@ -1,0 +1,84 @@
+"""What the box tells the service manager about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bluezoned import assembly, config_source
+from bluezoned.advertisement import Advertisement, Reception
+from bluezoned.alert.journal import JournalIndicator
+from bluezoned.box import Box, Rhythm
+from bluezoned.clock import ManualClock
+from bluezoned.control.report import StatusReport
+from bluezoned.feed.spool import Spool
+from bluezoned.protocols.protocol import DAY
+from bluezoned.radio.radio import RadioHealth
+from bluezoned.tracing.device import Device
+from bluezoned.tracing.store import Store
+
+
+class RadioWithoutAir:
+    """A radio that hears nobody; `looks` is what whoever minds it has done."""
+
+    def __init__(self, looks: int | None) -> None:
+        self.looks = looks
+
+    async def __aenter__(self) -> RadioWithoutAir:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def advertise(self, advertisement: Advertisement | None) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[Reception]:
+        return
+        yield
+
+    def health(self) -> RadioHealth:
+        return RadioHealth(True, True, "", looks=self.looks)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    with Store(tmp_path / "s.db") as store:
+        device = Device(assembly.settings(config_source.load([], {}, {})), store, os.urandom)
+        clock = ManualClock(20_000 * DAY)
+        yield Box(device, RadioWithoutAir(3), clock, Spool(tmp_path), JournalIndicator(), Rhythm(60_000, DAY))
+
+
+def looked_at(box: Box, looks: int | None) -> bool:
+    box.radio = RadioWithoutAir(looks)
+    return box.answers()
+
+
+def test_a_radio_that_nobody_looks_at_any_more_does_not_answer(box: Box) -> None:
+    assert [looked_at(box, looks) for looks in (3, 4, 4, 4, 5)] == [True, True, False, False, True]
+
+
+def test_a_radio_that_needs_nobody_always_answers(box: Box) -> None:
+    assert [looked_at(box, None), looked_at(box, None)] == [True, True]
+
+
+def test_a_paused_radio_is_not_asked(box: Box) -> None:
+    box.pause()
+
+    assert [looked_at(box, 3), looked_at(box, 3)] == [True, True]
+
+
+def test_the_line_that_every_login_may_read_tells_nothing_of_the_carrier() -> None:
+    report = StatusReport(
+        "1", "gaen", "F1", "F0", "OWN_CASE", "You are a confirmed case.", 7, 1_793_491_200, "accepted", "",
+        True, False, False, False, ("bluetoothd is not running",),
+    )  # fmt: skip
+
+    line = assembly.health(report)
+
+    assert line == ("hears; DOES NOT ADVERTISE; list of cases of 2026-11-01 00:00 UTC; bluetoothd is not running")
+    assert assembly.health(replace(report, paused=True)) == "paused by the carrier"
