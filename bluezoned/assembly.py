@@ -33,6 +33,7 @@ from bluezoned.radio import desk
 from bluezoned.radio.hearing import ALWAYS, WINDOWS
 from bluezoned.radio.radio import Radio
 from bluezoned.radio.recording import RecordingRadio
+from bluezoned.recorder import Recorder
 from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.exposure import Band, ByAttenuation, Infectiousness, RiskLevel, RiskModel, by_nearness, weights
 from bluezoned.tracing.proximity import MINUTE
@@ -124,7 +125,9 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
         model = board.model()
         device = Device(settings(config, model), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
-        box = Box(device, radio, clock, spool, JournalIndicator(), _rhythm(config))
+        recorder = Recorder(Path(config.beacon.state_dir) / "capture.jsonl")
+        stack.callback(recorder.end)
+        box = Box(device, radio, clock, spool, JournalIndicator(), recorder, _rhythm(config))
         running = _Running(config, box, model, read_anew)
         async with asyncio.TaskGroup() as tasks:
             tracing = tasks.create_task(box.run())

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 from bluezoned import __version__
 from bluezoned.alert.indicator import Indication, Indicator, weightiest
@@ -28,6 +29,7 @@ from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio.radio import Radio
+from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
 from bluezoned.tracing.device import Device, Settings
 
@@ -63,6 +65,7 @@ class Box:
         clock: Clock,
         spool: Spool,
         indicator: Indicator,
+        recorder: Recorder,
         rhythm: Rhythm,
     ) -> None:
         self.device = device
@@ -74,6 +77,7 @@ class Box:
         """Called when something that the control interface shows may have changed."""
         self._spool = spool
         self._indicator = indicator
+        self._recorder = recorder
         self._rhythm = rhythm
         self._store_fails = False
         self._noted: Indication | None = None
@@ -123,6 +127,7 @@ class Box:
 
     async def _listen(self) -> None:
         async for reception in self.radio:
+            self._recorder.hear(reception)
             if self.clock.is_synchronized():
                 self.device.hear(reception)
 
@@ -159,6 +164,7 @@ class Box:
                 self._store_fails = False
             except StoreError as error:
                 self._note_store_failure(error)
+            self._recorder.look(at)
             self._show()
             self.on_change()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
@@ -273,6 +279,7 @@ class Box:
             hearing=health.hearing,
             advertising=health.advertising,
             paused=self._paused.is_set(),
+            recording=self._recorder.is_on,
             acknowledged=self._noted is indication or self._is_acknowledged(),
             problems=tuple(filter(None, (health.problem, health.degraded, self.problem))),
         )
@@ -308,6 +315,18 @@ class Box:
         """Windows of 5 s since `calibrate`."""
         return self.device.calibration(self.clock.now())
 
+    def record(self, seconds: int) -> Path:
+        """Write down what is heard, for so long; gives the file. RadioError while paused."""
+        if self._paused.is_set():
+            raise RadioError("the box is paused and hears nobody: bluezonectl resume")
+        self._recorder.begin(self.clock.now(), seconds * 1000)
+        log.info("recording what is heard, for %d s", seconds)
+        return self._recorder.path
+
+    def end_recording(self) -> None:
+        """Before its time."""
+        self._recorder.end()
+
     def pause(self) -> None:
         """Neither send nor hear until `resume`, also over a restart."""
         self.device.pause()
@@ -337,6 +356,7 @@ class Box:
     def erase(self) -> None:
         """The owner's wipe: see Device.erase. What waits to be sent goes too."""
         self.device.erase()
+        self._recorder.erase()
         outbox = self._spool.outbox
         for name in outbox.names("upload-"):
             outbox.remove(name)
@@ -345,6 +365,7 @@ class Box:
 
     def erase_last(self, hours: int) -> None:
         """Unlearn the last hours: see Device.erase_since."""
+        self._recorder.erase()
         self.device.erase_since(self.clock.now() - hours * HOUR)
         log.info("the last hours were erased by the carrier", extra=Event.ERASED.fields())
         self._renew()

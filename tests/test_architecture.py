@@ -34,6 +34,7 @@ PROGRAMS = {
     "board",
     "box",
     "assembly",
+    "recorder",
     "reload",
     "service",
     "command_line",

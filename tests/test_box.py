@@ -18,6 +18,7 @@ from bluezoned.control.report import StatusReport
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import DAY
 from bluezoned.radio.radio import RadioHealth
+from bluezoned.recorder import Recorder
 from bluezoned.tracing.device import Device
 from bluezoned.tracing.store import Store
 
@@ -49,8 +50,8 @@ class RadioWithoutAir:
 def box(tmp_path: Path) -> Iterator[Box]:
     with Store(tmp_path / "s.db") as store:
         device = Device(assembly.settings(config_source.load([], {}, {})), store, os.urandom)
-        clock = ManualClock(20_000 * DAY)
-        yield Box(device, RadioWithoutAir(3), clock, Spool(tmp_path), JournalIndicator(), Rhythm(60_000, DAY))
+        clock, recorder = ManualClock(20_000 * DAY), Recorder(tmp_path / "capture.jsonl")
+        yield Box(device, RadioWithoutAir(3), clock, Spool(tmp_path), JournalIndicator(), recorder, Rhythm(60_000, DAY))
 
 
 def looked_at(box: Box, looks: int | None) -> bool:
@@ -75,7 +76,7 @@ def test_a_paused_radio_is_not_asked(box: Box) -> None:
 def test_the_line_that_every_login_may_read_tells_nothing_of_the_carrier() -> None:
     report = StatusReport(
         "1", "gaen", "F1", "F0", "OWN_CASE", "You are a confirmed case.", 7, 1_793_491_200, "accepted", "",
-        True, False, False, False, ("bluetoothd is not running",),
+        True, False, False, False, False, ("bluetoothd is not running",),
     )  # fmt: skip
 
     line = assembly.health(report)

@@ -25,6 +25,7 @@ from bluezoned.demo.cast import Beacon, Bus, Stage, free_port, program
 from bluezoned.feed.spool import Spool
 from bluezoned.key_export import KeyExport
 from bluezoned.protocols.protocol import DAY
+from bluezoned.radio import recording
 from bluezoned.radio.desk import Desk
 from bluezoned.radio.ether import Ether, PathLoss
 
@@ -192,6 +193,23 @@ async def test_self_test_without_hardware_says_so(street: Street) -> None:
     assert (status, said.startswith("This box has neither light nor sound")) == (0, True)
     assert [state["name"] for state in json.loads(told)["indications"]][-1] == "ALL_WELL"
     assert "self-test of the light: F1" in street.boxes["a"].log.read_text()
+
+
+async def test_what_is_recorded_can_be_played_again_and_holds_no_address(street: Street) -> None:
+    asked = asyncio.create_task(street.ctl("a", "record", "--seconds", "3", "--yes", "--json"))
+    capture = street.stage.directory / "a" / "state" / "capture.jsonl"
+    while not capture.exists():
+        await asyncio.sleep(0.05)
+    await street.desk.advance(NINE + 2 * MINUTE)
+
+    status, said, _ = await asked
+
+    assert (status, json.loads(said)) == (0, {"file": str(capture), "seconds": 3})
+    with capture.open("rb") as file:
+        assert list(recording.read(file))
+    assert {frozenset(json.loads(line)) for line in capture.read_text().splitlines()} == {
+        frozenset({"at", "rssi", "data"})
+    }
 
 
 async def test_consent_is_asked_for_and_needs_an_authority(street: Street) -> None:

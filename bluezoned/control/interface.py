@@ -11,6 +11,7 @@ import contextlib
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, no_type_check
 
 from dbus_next.constants import NameFlag, PropertyAccess, RequestNameReply
@@ -69,6 +70,12 @@ class ControlledDaemon(Protocol):
 
     def selftest(self) -> SelfTestReport:
         """Begin to play every indication."""
+
+    def record(self, seconds: int) -> Path:
+        """Write down what is heard, for so long; gives the file."""
+
+    def end_recording(self) -> None:
+        """End it before its time."""
 
     def pause(self) -> None:
         """Neither send nor hear until `resume`."""
@@ -183,6 +190,16 @@ class DaemonInterface(ServiceInterface):
 
     @method()
     @no_type_check
+    def Record(self, seconds: "u") -> "s":
+        return self._do("Record", lambda: str(self._daemon.record(seconds)))
+
+    @method()
+    @no_type_check
+    def EndRecording(self):
+        self._do("EndRecording", self._daemon.end_recording)
+
+    @method()
+    @no_type_check
     def Pause(self):
         self._do("Pause", self._daemon.pause)
 
@@ -260,6 +277,11 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def Acknowledged(self) -> "b":
         return self._shown["Acknowledged"]
+
+    @dbus_property(access=READ)
+    @no_type_check
+    def Recording(self) -> "b":
+        return self._shown["Recording"]
 
     @dbus_property(access=READ)
     @no_type_check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dbus_next.constants import ErrorType, MessageFlag, MessageType
@@ -86,6 +87,13 @@ class DaemonProxy:
     async def selftest(self) -> SelfTestReport:
         body = await self._call(names.INTERFACE, "SelfTest")
         return _understood(lambda: report.self_test(body))
+
+    async def record(self, seconds: int) -> Path:
+        (path,) = await self._call(names.INTERFACE, "Record", "u", [seconds])
+        return Path(path)
+
+    async def end_recording(self) -> None:
+        await self._call(names.INTERFACE, "EndRecording")
 
     async def pause(self) -> None:
         await self._call(names.INTERFACE, "Pause")

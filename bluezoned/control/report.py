@@ -23,6 +23,7 @@ SIGNATURES = {
     "Advertising": "b",
     "Paused": "b",
     "Acknowledged": "b",
+    "Recording": "b",
     "Problems": "as",
 }
 """D-Bus type of each property."""
@@ -68,6 +69,8 @@ class StatusReport:
     paused: bool
     acknowledged: bool
     """The carrier has taken note of what is shown."""
+    recording: bool
+    """What is heard is written into a capture."""
     problems: tuple[str, ...]
     """Sentences, the weightiest first."""
 
@@ -122,6 +125,7 @@ def to_properties(report: StatusReport) -> dict[str, object]:
         "Advertising": report.advertising,
         "Paused": report.paused,
         "Acknowledged": report.acknowledged,
+        "Recording": report.recording,
         "Problems": list(report.problems),
     }
 
@@ -143,6 +147,7 @@ def from_properties(values: Mapping[str, object]) -> StatusReport:
         advertising=bool(values["Advertising"]),
         paused=bool(values["Paused"]),
         acknowledged=bool(values["Acknowledged"]),
+        recording=bool(values["Recording"]),
         problems=_texts(values["Problems"]),
     )
 

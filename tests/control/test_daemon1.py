@@ -44,6 +44,7 @@ WELL = StatusReport(
     advertising=True,
     paused=False,
     acknowledged=False,
+    recording=False,
     problems=(),
 )
 ALERTED = replace(
@@ -104,6 +105,13 @@ class Box:
     def selftest(self) -> SelfTestReport:
         self._act("selftest")
         return SelfTestReport(1.5, ("LED on GPIO 17", "buzzer on GPIO 18"))
+
+    def record(self, seconds: int) -> Path:
+        self._act(f"record {seconds}")
+        return Path("/var/lib/bluezoned/capture.jsonl")
+
+    def end_recording(self) -> None:
+        self._act("end recording")
 
     def pause(self) -> None:
         self.shown = replace(self.shown, paused=True)
@@ -166,8 +174,11 @@ async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:
         assert (await daemon.status()).acknowledged
         await daemon.erase()
         await daemon.erase_last(3)
+        assert await daemon.record(60) == Path("/var/lib/bluezoned/capture.jsonl")
+        await daemon.end_recording()
 
-    assert box.verbs == ["consent 12345678", "pause", "resume", "acknowledge", "erase", "erase last 3"]
+    verbs = ["consent 12345678", "pause", "resume", "acknowledge", "erase", "erase last 3", "record 60"]
+    assert box.verbs == [*verbs, "end recording"]
 
 
 async def test_a_self_test_says_what_is_played_on_what(bus: str, box: Box) -> None:
