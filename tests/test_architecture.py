@@ -53,7 +53,7 @@ WORLD = NETWORK | TIME_AND_CHANCE | PROCESSES | MACHINE_AND_PEOPLE
 AMBIENT = {"environ", "environb", "getenv", "getrandom", "urandom"}
 DATABASES = {"sqlite3", "sqlalchemy"}
 ON_THE_NETWORK = {"feed.client", "authority.server", "authority.cli"}
-STORES = {"tracing.store", "authority.store"}
+STORES = {"tracing.store", "authority.store", "authority.staff_store", "authority.register_store"}
 READING_THE_CLOCK = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|UPDATE .+ SET|(CREATE|DROP|ALTER) TABLE|PRAGMA)\b", re.S)
 

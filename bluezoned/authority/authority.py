@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned import upload
-from bluezoned.authority import case, plausibility, verification
-from bluezoned.authority.case import Case, CaseError
-from bluezoned.authority.store import Store, Transaction
+from bluezoned.authority import case, plausibility, venue, verification
+from bluezoned.authority.case import Case, CaseError, CaseProblem
+from bluezoned.authority.register_store import RegisterRecords
+from bluezoned.authority.store import Joined, Transaction, Transactions
 from bluezoned.authority.verification import Code, Kind, Problem
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, ReportType, Tier
@@ -58,21 +59,25 @@ class Guessing:
 class Authority:
     """One authority on its store."""
 
-    def __init__(self, store: Store, secrets: Secrets, random: Random) -> None:
+    def __init__(self, store: Transactions, secrets: Secrets, random: Random) -> None:
         self._store = store
         self._secrets = secrets
         self._random = random
+
+    def within(self, transaction: Transaction) -> Authority:
+        """The same authority, whose acts are part of `transaction`."""
+        return Authority(Joined(transaction), self._secrets, self._random)
 
     # staff
 
     def open_case(self, tier: Tier, at: int, source: str | None = None, onset: int | None = None) -> Case:
         """A new case. CaseError when it cannot be: an F1 needs the case that it met, an F0 has none."""
         if tier not in (Tier.F0, Tier.F1):
-            raise CaseError("only an F0 (confirmed) or an F1 (met an F0) publishes keys")
+            raise CaseError(CaseProblem.TIER)
         if (tier is Tier.F1) != (source is not None):
-            raise CaseError("an F1 names the case that it met as its source, an F0 names none")
+            raise CaseError(CaseProblem.SOURCE)
         if onset is not None and not at // DAY - 60 <= onset <= at // DAY:
-            raise CaseError("the onset of symptoms must lie in the last 60 days")
+            raise CaseError(CaseProblem.ONSET)
         with self._store.transaction() as transaction:
             if source is not None:
                 self._live_case(transaction, source)
@@ -95,7 +100,7 @@ class Authority:
         """Take back a case and all that came of it; the next batches tell. Their ids. CaseError when unknown."""
         with self._store.transaction() as transaction:
             if transaction.case(case_id) is None:
-                raise CaseError("there is no such case")
+                raise CaseError(CaseProblem.UNKNOWN)
             revoked = transaction.descendants(case_id)
             transaction.revoke(revoked, at)
         return revoked
@@ -115,9 +120,9 @@ class Authority:
     def _live_case(self, transaction: Transaction, case_id: str) -> Case:
         found = transaction.case(case_id)
         if found is None:
-            raise CaseError("there is no such case")
+            raise CaseError(CaseProblem.UNKNOWN)
         if found.revoked is not None:
-            raise CaseError("the case is revoked")
+            raise CaseError(CaseProblem.REVOKED)
         return found
 
     # boxes
@@ -148,6 +153,11 @@ class Authority:
         if not plausibility.are_plausible(keys, at):
             # The code stays good: a box with a wrong clock may be mended within its lifetime.
             return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
+        hours = RegisterRecords(transaction.connection).window(found.id)
+        if hours is not None:
+            keys = venue.within(keys, hours)
+            if not keys:
+                return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
         receipt = upload.write_receipt(Receipt(message.nonce, True, "", found.tier, at), self._secrets.signing_key)
         transaction.use_code(code.digest, at)
         attributed = [_attributed(key, found) for key in keys]

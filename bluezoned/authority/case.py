@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from bluezoned.errors import AuthorityError
 from bluezoned.protocols.protocol import DAY, Random, Tier
@@ -11,8 +12,30 @@ ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """31 letters and digits that nobody confuses when reading aloud: no I, L, O, 0, 1."""
 
 
+class CaseProblem(Enum):
+    """Why an act on cases cannot be; the portal says it in the reader's language."""
+
+    TIER = "only an F0 (confirmed) or an F1 (met an F0) publishes keys"
+    SOURCE = "an F1 names the case that it met as its source, an F0 names none"
+    ONSET = "the onset of symptoms must lie in the last 60 days"
+    UNKNOWN = "there is no such case"
+    REVOKED = "the case is revoked"
+    REFERENCE = "a reference has at most 32 letters a to z, digits, spaces and . _ / -; first a letter or digit"
+    REFERENCE_PERSONAL = "nine digits or more look like a telephone or identity number: use a file number"
+    TESTED = "the day of the test must lie in the last 60 days"
+    VENUE = "there is no such venue"
+    VENUE_NAME = "a venue's name has 2 to 60 characters"
+    VENUE_NAME_TAKEN = "there is a venue of that name already"
+    WINDOW = "the time must begin and end on a full or half hour, in the last 14 days, the end after the beginning"
+    VENUE_CODE = "an outbreak at a venue needs its own code: mark it again"
+
+
 class CaseError(AuthorityError):
     """What staff asked for cannot be; the sentence says why."""
+
+    def __init__(self, problem: CaseProblem) -> None:
+        super().__init__(problem.value)
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)

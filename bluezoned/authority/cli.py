@@ -24,6 +24,8 @@ from rich.table import Table
 from bluezoned import __version__, service
 from bluezoned.authority import server
 from bluezoned.authority.house import House, found_house, open_house
+from bluezoned.authority.office import Registration
+from bluezoned.authority.staff import OPERATOR, Role
 from bluezoned.authority.verification import Kind
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.errors import AuthorityError, BluezonedError, ConfigError
@@ -111,7 +113,9 @@ def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
         click.confirm(f"Make a new authority in {data}?", abort=True)
     with _told():
         found_house(data, name, secrets.token_bytes)
-    _answer(as_json, {"data": str(data), "device_toml": str(data / "device.toml")})
+    with _opened(data) as house:
+        word = house.personnel.setup_word
+    _answer(as_json, {"data": str(data), "device_toml": str(data / "device.toml"), "setup_word": _in_groups(word)})
 
 
 @main.command()
@@ -188,14 +192,23 @@ def case_group() -> None:
 @click.option("--tier", type=click.Choice(["F0", "F1"]), required=True, help="F0 confirmed, F1 met an F0.")
 @click.option("--source", help="For an F1: the case that it met.")
 @click.option("--onset", help="First day of symptoms, YYYY-MM-DD.")
+@click.option("--reference", help="A file number of your own; nothing that names a person.")
 @_desk
 @_json
 def create_case(
-    data: Path, tier: str, source: str | None, onset: str | None, desk_socket: Path | None, as_json: bool
+    data: Path,
+    tier: str,
+    source: str | None,
+    onset: str | None,
+    reference: str | None,
+    desk_socket: Path | None,
+    as_json: bool,
 ) -> None:
     """Open a case and print its number. It holds nothing that names a person."""
     with _opened(data) as house:
-        opened = house.authority.open_case(Tier[tier], _now(desk_socket), source, _day(onset))
+        opened = house.office.register(
+            OPERATOR, Registration(Tier[tier], source, reference or "", _day(onset)), _now(desk_socket)
+        )
         _answer(as_json, {"case": opened.id, "tier": opened.tier.name})
 
 
@@ -211,12 +224,30 @@ def code_group() -> None:
 @_desk
 @_json
 def issue_code(case: str, data: Path, is_long: bool, desk_socket: Path | None, as_json: bool) -> None:
-    """Issue a code for CASE and print it, this once."""
+    """Issue a code for CASE and print it, this once. Earlier ones that nobody used are void."""
     with _opened(data) as house:
-        issued = house.authority.issue_code(case, Kind.LONG if is_long else Kind.SHORT, _now(desk_socket))
-        # For people in groups of four, as it is read aloud; boxes take it with and without spaces.
-        groups = " ".join(issued.code[i : i + 4] for i in range(0, len(issued.code), 4))
-        _answer(as_json, {"code": issued.code if as_json else groups, "expires": _instant(issued.expires)})
+        issued = house.office.issue(OPERATOR, case, Kind.LONG if is_long else Kind.SHORT, _now(desk_socket))
+        _answer(
+            as_json, {"code": issued.code if as_json else _in_groups(issued.code), "expires": _instant(issued.expires)}
+        )
+
+
+@main.command("create-user")
+@click.argument("name")
+@_data
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What NAME may do.")
+@_desk
+@_json
+def create_user(name: str, data: Path, role: str, desk_socket: Path | None, as_json: bool) -> None:
+    """Invite NAME to the portal and print the word to come in with, this once; again for who has lost the way in."""
+    with _opened(data) as house:
+        at = _now(desk_socket)
+        if name in {member.name for member in house.personnel.members()}:
+            house.personnel.change_role(OPERATOR, name, Role(role), at)
+            word = house.personnel.invite_again(OPERATOR, name, at)
+        else:
+            word = house.personnel.invite(OPERATOR, name, Role(role), at)
+        _answer(as_json, {"invitation": _in_groups(word), "name": name, "role": role})
 
 
 @main.command()
@@ -238,7 +269,7 @@ def publish(data: Path, desk_socket: Path | None, as_json: bool) -> None:
 def revoke(case: str, data: Path, desk_socket: Path | None, as_json: bool) -> None:
     """Take back CASE and every case that came of it; the next publication turns the alerts off."""
     with _opened(data) as house:
-        _answer(as_json, {"revoked": house.authority.revoke(case, _now(desk_socket))})
+        _answer(as_json, {"revoked": house.office.revoke(OPERATOR, case, _now(desk_socket))})
 
 
 @main.command()
@@ -292,6 +323,11 @@ def list_cases(data: Path, desk_socket: Path | None, as_json: bool) -> None:
                       ", ".join(codes) or "-")  # fmt: skip
     # A pipe has no width: a file or a search must see whole lines.
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _in_groups(code: str) -> str:
+    """Of four, as it is read aloud; it is taken with and without spaces."""
+    return " ".join(code[i : i + 4] for i in range(0, len(code), 4))
 
 
 def _day(onset: str | None) -> int | None:

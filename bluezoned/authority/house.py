@@ -22,8 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 from bluezoned import upload
 from bluezoned.authority import settings
 from bluezoned.authority.authority import Authority, Secrets
+from bluezoned.authority.enrolment import Enrolment
+from bluezoned.authority.office import Office
+from bluezoned.authority.personnel import Personnel
 from bluezoned.authority.publish import Publisher, write_whole
 from bluezoned.authority.settings import Settings
+from bluezoned.authority.sign_in import SignIn
 from bluezoned.authority.store import Store, open_engine
 from bluezoned.errors import ConfigError
 from bluezoned.protocols.protocol import DAY, Random
@@ -39,6 +43,10 @@ class House:
     store: Store
     authority: Authority
     publisher: Publisher
+    office: Office
+    personnel: Personnel
+    door: SignIn
+    enrolment: Enrolment
 
     def close(self) -> None:
         self.store.close()
@@ -87,7 +95,19 @@ def open_house(directory: Path, random: Random) -> House:
         chosen.publish.retention_days * DAY,
         chosen.publish.index_lifetime_days * DAY,
     )
-    return House(chosen, kept, store, Authority(store, kept, random), publisher)
+    authority = Authority(store, kept, random)
+    door = SignIn(store, kept, random)
+    return House(
+        chosen,
+        kept,
+        store,
+        authority,
+        publisher,
+        Office(store, authority),
+        Personnel(store, kept, random),
+        door,
+        Enrolment(store, kept, random, door),
+    )
 
 
 def _secrets(directory: Path) -> Secrets:

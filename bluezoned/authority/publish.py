@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bluezoned import key_export, key_index, upload
+from bluezoned.authority import sign_in
 from bluezoned.authority.authority import Secrets
+from bluezoned.authority.staff_store import StaffRecords
 from bluezoned.authority.store import Store, WaitingKey
 from bluezoned.errors import StoreError
 from bluezoned.key_export import KeyExport
@@ -140,6 +142,7 @@ class Publisher:
     def _renew_index(self, at: int) -> None:
         with self.store.transaction() as transaction:
             transaction.prune(at - self.retention)
+            StaffRecords(transaction.connection).prune(at, at - sign_in.LONGEST)
             # Boxes refuse an index older than one they have seen: a clock put back must not silence the authority.
             issued = max(at, transaction.fact("index issued"))
             transaction.put_fact("index issued", issued)

@@ -6,9 +6,9 @@ Every act is one transaction that the acts in authority.py open; retention is en
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -174,6 +174,27 @@ def _begin(connection: Connection) -> None:
 _READS = "bluezoned_reads"
 
 
+class Transactions(Protocol):
+    """Where acts find their transactions: a Store, or a Joined one."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]: ...
+
+    def snapshot(self) -> AbstractContextManager[Transaction]: ...
+
+
+class Joined:
+    """A transaction that is open already, for an act that is part of a larger one."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        yield self._transaction
+
+    snapshot = transaction
+
+
 class Store:
     """What the authority remembers. Each method of a Transaction belongs inside `transaction` or `snapshot`."""
 
@@ -217,6 +238,11 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+
+    @property
+    def connection(self) -> Connection:
+        """For the other records of the same database."""
+        return self._db
 
     # cases
 
@@ -279,6 +305,10 @@ class Transaction:
     def codes_of(self, case_id: str) -> list[Code]:
         rows = self._db.execute(select(_code).where(_code.c.case_id == case_id).order_by(_code.c.issued))
         return [Code(row.digest, row.case_id, row.issued, row.expires, row.used) for row in rows]
+
+    def withdraw_codes(self, case_id: str) -> None:
+        """Those that nobody has used open nothing any more."""
+        self._db.execute(delete(_code).where(_code.c.case_id == case_id, _code.c.used.is_(None)))
 
     def use_code(self, digest: bytes, at: int) -> None:
         self._db.execute(update(_code).where(_code.c.digest == digest).values(used=at))

@@ -24,6 +24,7 @@ class Ward:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         house = open_house(directory, os.urandom)
+        self.house = house
         self.authority, self.publisher, self.store = house.authority, house.publisher, house.store
         self.public_key = house.secrets.signing_key.public_key()
         self.sealing_key = upload.public_sealing_key(house.secrets.sealing_key)
