@@ -14,9 +14,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bluezoned import __version__, board, reload, service
+from bluezoned import __version__, board, hardware, reload, service
 from bluezoned import config as options
+from bluezoned.alert.indicator import Indicator, Indicators
 from bluezoned.alert.journal import JournalIndicator
+from bluezoned.alert.signaller import Signaller
 from bluezoned.box import Box, Rhythm
 from bluezoned.bus import BusError
 from bluezoned.clock import Clock, SystemClock, rest
@@ -26,6 +28,7 @@ from bluezoned.control.report import StatusReport
 from bluezoned.errors import ConfigError, RadioError, StoreError
 from bluezoned.event import Event
 from bluezoned.feed.spool import Spool
+from bluezoned.hardware import Hardware
 from bluezoned.protocols import registry
 from bluezoned.protocols.bluezone import KeySchedule
 from bluezoned.protocols.protocol import DAY, ReportType, TracingProtocol
@@ -127,25 +130,32 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
         spool = Spool(Path(config.beacon.spool_dir))
         recorder = Recorder(Path(config.beacon.state_dir) / "capture.jsonl")
         stack.callback(recorder.end)
-        box = Box(device, radio, clock, spool, JournalIndicator(), recorder, _rhythm(config))
-        running = _Running(config, box, model, read_anew)
+        parts = Hardware(config.alert)
+        stack.callback(parts.close)
+        signaller = parts.signaller(clock, hardware.manner(config), lambda: box.shown())
+        indicators: list[Indicator] = [JournalIndicator(), *filter(None, [signaller])]
+        box = Box(device, radio, clock, spool, Indicators(*indicators), recorder, _rhythm(config))
+        box.hardware_problem = lambda: parts.problem or (signaller.problem if signaller is not None else "")
+        running = _Running(config, box, model, read_anew, signaller)
         async with asyncio.TaskGroup() as tasks:
             tracing = tasks.create_task(box.run())
-            offering = tasks.create_task(_offer(config, box))
+            aside = [tasks.create_task(_offer(config, box))]
+            if signaller is not None:
+                aside.append(tasks.create_task(signaller.run()))
             for wish in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(wish, tracing.cancel)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
             # Before bluetoothd has answered: what waits for us need not wait for it.
             service.notify_ready(health(box.status()))
-            vouching = tasks.create_task(_vouch(box))
+            aside.append(tasks.create_task(_vouch(box)))
             log.info("bluezoned %s traces with %s", __version__, device.protocol_name, extra=Event.STARTED.fields())
             if (advice := board.uncalibrated(config, model)) is not None:
                 log.info("%s", advice, extra=Event.UNCALIBRATED.fields())
             with suppress(asyncio.CancelledError):
                 await tracing
             service.notify_stopping()
-            offering.cancel()
-            vouching.cancel()
+            for task in aside:
+                task.cancel()
             with suppress(StoreError):
                 device.tick(clock.now())
 
@@ -157,11 +167,19 @@ def _rhythm(config: Config) -> Rhythm:
 class _Running:
     """The settings in force, and how they are taken anew."""
 
-    def __init__(self, config: Config, box: Box, model: str | None, read_anew: Callable[[], Config]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        box: Box,
+        model: str | None,
+        read_anew: Callable[[], Config],
+        signaller: Signaller | None,
+    ) -> None:
         self._config = config
         self._box = box
         self._model = model
         self._read_anew = read_anew
+        self._signaller = signaller
 
     def reload(self) -> None:
         """Settings with a mistake change nothing."""
@@ -169,6 +187,8 @@ class _Running:
         try:
             reloaded = reload.merge(self._config, self._read_anew())
             self._box.adopt(settings(reloaded.config, self._model), _rhythm(reloaded.config))
+            if self._signaller is not None:
+                self._signaller.manner = hardware.manner(reloaded.config)
         except ConfigError as error:
             log.error("the settings stay as they were: %s", error, extra=Event.SETTINGS.fields())
         else:

@@ -75,6 +75,8 @@ class Box:
         """The newest reason why something from the authority was not taken, in plain words; empty when all is well."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when something that the control interface shows may have changed."""
+        self.hardware_problem: Callable[[], str] = lambda: ""
+        """Asks why a light, buzzer or button does not work; empty when all is well."""
         self._spool = spool
         self._indicator = indicator
         self._recorder = recorder
@@ -98,8 +100,7 @@ class Box:
         """The operator chose anew: see Device.adopt."""
         self._rhythm = rhythm
         self.device.adopt(settings)
-        self._show()
-        self.on_change()
+        self._tell()
 
     def answers(self) -> bool:
         """Whether the store answers now, and the radio has since the last call. That one is in trouble, and says so, is
@@ -165,8 +166,7 @@ class Box:
             except StoreError as error:
                 self._note_store_failure(error)
             self._recorder.look(at)
-            self._show()
-            self.on_change()
+            self._tell()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
 
     # the spool
@@ -193,7 +193,7 @@ class Box:
             self.problem = str(error)
             log.warning("not taken from the authority: %s", error, extra=Event.NOT_BELIEVED.fields())
         else:
-            self.on_change()
+            self._tell()
         self._spool.inbox.remove(name)
 
     def _apply_batch(self, data: bytes) -> None:
@@ -226,11 +226,17 @@ class Box:
 
     # what it shows
 
-    def _show(self) -> None:
+    def _tell(self) -> None:
+        """Light and bus, at once: news of a case must not wait for the next tick."""
+        self._indicator.show(*self.shown())
+        self.on_change()
+
+    def shown(self) -> tuple[Indication, bool]:
+        """What the light shows, and whether the carrier has taken note of it."""
         indication = self.indication()
         if indication is not self._noted:
             self._noted = None
-        self._indicator.show(indication, self._noted is not None or self._is_acknowledged())
+        return indication, self._noted is not None or self._is_acknowledged()
 
     def _is_acknowledged(self) -> bool:
         return self.indication() in ALERTS and self.device.alert().acknowledged
@@ -247,6 +253,7 @@ class Box:
             Indication.F2: tier is Tier.F2,
             Indication.CLOCK_UNKNOWN: not self.clock.is_synchronized(),
             Indication.STORAGE_FAULT: self._store_fails,
+            Indication.PAUSED: self._paused.is_set(),
             Indication.CANNOT_HEAR: not health.hearing,
             Indication.CANNOT_ADVERTISE: not health.advertising,
             Indication.KEYS_STALE: issued is None or at - issued > self._rhythm.stale_after,
@@ -281,7 +288,7 @@ class Box:
             paused=self._paused.is_set(),
             recording=self._recorder.is_on,
             acknowledged=self._noted is indication or self._is_acknowledged(),
-            problems=tuple(filter(None, (health.problem, health.degraded, self.problem))),
+            problems=tuple(filter(None, (health.problem, health.degraded, self.problem, self.hardware_problem()))),
         )
 
     def encounters(self) -> list[EncounterDay]:
@@ -303,7 +310,7 @@ class Box:
         self.device.consent(code, self.clock.now())
         log.info("consent given: own keys are sealed and wait to be sent", extra=Event.CONSENT.fields())
         self.lay_out_uploads()
-        self.on_change()
+        self._tell()
 
     def calibrate(self) -> None:
         """Begin to gather the levels of the loudest peer. RadioError while paused."""
@@ -334,7 +341,7 @@ class Box:
         self._paused.set()
         self._renewed.set()
         log.info("paused by the carrier", extra=Event.PAUSE.fields())
-        self.on_change()
+        self._tell()
 
     def resume(self) -> None:
         """End a pause."""
@@ -342,7 +349,7 @@ class Box:
         self._paused.clear()
         self._resumed.set()
         log.info("resumed by the carrier", extra=Event.PAUSE.fields())
-        self.on_change()
+        self._tell()
 
     def acknowledge(self) -> None:
         """The carrier has taken note of what is shown: it calls for attention no more, until something new comes. Of an
@@ -350,8 +357,7 @@ class Box:
         self.device.acknowledge()
         self._noted = self.indication() if self.indication() not in ALERTS else None
         log.info("acknowledged by the carrier")
-        self._show()
-        self.on_change()
+        self._tell()
 
     def erase(self) -> None:
         """The owner's wipe: see Device.erase. What waits to be sent goes too."""
@@ -373,8 +379,7 @@ class Box:
     def _renew(self) -> None:
         """What is on the air comes from a key that is no more: another one, at once."""
         self._renewed.set()
-        self._show()
-        self.on_change()
+        self._tell()
 
     def selftest(self) -> SelfTestReport:
         """Play every indication on the box's hardware, for a person to compare."""

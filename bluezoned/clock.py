@@ -23,6 +23,12 @@ class Clock(Protocol):
     async def sleep_until(self, at: int) -> None:
         """Return when `now() >= at`; at once if that is past, and as soon as time is seen to run backwards."""
 
+    def elapsed(self) -> int:
+        """ms since some instant; never set, so that a span is right while the date jumps."""
+
+    async def sleep(self, duration: int) -> None:
+        """Return after `duration` ms, whatever becomes of the date."""
+
     def is_synchronized(self) -> bool:
         """Whether the time can be believed: a Pi has no battery clock and boots in the past."""
 
@@ -51,6 +57,12 @@ class ManualClock:
 
     def is_synchronized(self) -> bool:
         return True
+
+    def elapsed(self) -> int:
+        return self._now
+
+    async def sleep(self, duration: int) -> None:
+        await self.sleep_until(self._now + duration)
 
     @property
     def next_waking(self) -> int | None:
@@ -156,6 +168,12 @@ class SystemClock:
             if (now := self.now()) < latest:
                 return
             latest = now
+
+    def elapsed(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    async def sleep(self, duration: int) -> None:
+        await asyncio.sleep(duration / 1000)
 
     def is_synchronized(self) -> bool:
         return self.now() >= _BUILT

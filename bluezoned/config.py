@@ -20,6 +20,11 @@ DEFAULT_PATH = Path("/etc/bluezoned/bluezoned.toml")
 """The operator's file; drop-ins stand in `bluezoned.toml.d/` beside it."""
 
 Seconds = Annotated[int, Meta(extra={"unit": "seconds"})]
+Preset = Literal[
+    "none", "wearable", "kiosk", "ledborg", "pi-traffic", "pi-stop-a", "pi-stop-a-plus", "pi-stop-b",
+    "pi-stop-b-plus", "traffic-hat", "traffic-phat", "jam-hat", "fish-dish", "pibrella",
+]  # fmt: skip
+Pin = Annotated[int, Meta(ge=0, le=27, extra={"unit": "BCM"})]
 Weight = Annotated[float, Meta(ge=0.0, le=2.5)]
 """GAEN's range of weights: 250 % at most (ExposureConfiguration, Exposure Windows mode)."""
 
@@ -127,10 +132,50 @@ class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How people are told."""
+    """How people are told, beside the log: lights, a buzzer, buttons. Pins by their BCM number; 0 is none, as GPIO0
+    belongs to the board's own EEPROM."""
 
-    indicator: Literal["journal"] = "journal"
-    """journal: the light as text in the log."""
+    preset: Preset = "none"
+    """A board whose pins are known (alert/wiring.py); pins below add to it or change it."""
+    gpio_chip: Annotated[str, Meta(pattern="^(auto|gpiochip[0-9]{1,3})\\Z")] = "auto"
+    """auto: the chip that has the 40 pins."""
+    led: Pin = 0
+    """A single light of any colour."""
+    led_red: Pin = 0
+    """Coloured lights need red and green at least, so that green can be meant."""
+    led_amber: Pin = 0
+    """Red speaks for it where it is missing."""
+    led_green: Pin = 0
+    """As red."""
+    led_blue: Pin = 0
+    """Amber or red speak for it where it is missing."""
+    led_kind: Literal["", "separate", "rgb"] = ""
+    """rgb: one light whose colours mix."""
+    led_active: Literal["", "high", "low"] = ""
+    """low: lit when the pin is low, as with a common anode."""
+    kernel_led: Annotated[str, Meta(pattern="^[A-Za-z0-9:._-]*\\Z", max_length=64)] = ""
+    """A light of the kernel's, such as ACT."""
+    buzzer: Pin = 0
+    """Through a transistor where it draws more than a pin gives."""
+    buzzer_kind: Literal["", "active", "passive"] = ""
+    """active: makes its own tone."""
+    buzzer_active: Literal["", "high", "low"] = ""
+    """low: sounds when the pin is low."""
+    volume: Annotated[int, Meta(ge=0, le=100, extra={"unit": "percent"})] = 100
+    """Of a passive buzzer; an active one knows 0 and the rest."""
+    button: Pin = 0
+    """Says yes and "I know"."""
+    button_2: Pin = 0
+    """Both together pause and resume."""
+    button_to: Literal["", "ground", "3v3"] = ""
+    """Where the pressed button joins its pin to."""
+    quiet_hours: Annotated[str, Meta(pattern="^(|([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])\\Z")] = ""
+    """Local time. A sound that falls into them comes at their end."""
+    discreet: bool = False
+    """No sound; short and dim light."""
+    remind_s: Annotated[Seconds, Meta(ge=60, le=3600)] = 300
+    """Between two announcements of a case that nobody acknowledged, twelve times at most. Shorter, the neighbours
+    learn of it; longer, one sleeps through it."""
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +231,10 @@ _SHAPES = {
     "proximity.calibrated": "a line of text, 120 characters at most; empty for never",
     "exposure.bucket_thresholds_db": "three ascending whole numbers from 0 to 255, dB",
     "exposure.bucket_weights": "four numbers from 0 to 2.5",
+    "alert.preset": 'a board of docs/wiring.md, such as "wearable", "traffic-hat" or "ledborg"; "none" for none',
+    "alert.gpio_chip": '"auto" or "gpiochip0"',
+    "alert.kernel_led": "the name of a light in /sys/class/leds; empty for none",
+    "alert.quiet_hours": '"22:00-07:00"; empty for none',
     "authority.url": "https://..., or http:// on this machine; empty for none",
     "authority.public_key": "PEM text, or the absolute path of a PEM file; empty for none",
     "authority.region": "letters, digits and -, 16 at most; empty for all",
@@ -200,6 +249,8 @@ def allowed(section: str, option: str) -> str:
     if shape is not None:
         return shape
     kind = options(section)[option]
+    if kind is bool:
+        return "true or false"
     if get_origin(kind) is tuple:
         return f"a list of {_choices(get_args(kind)[0])}"
     if get_origin(kind) is Literal:

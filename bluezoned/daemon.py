@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bluezoned import __version__, assembly, command_line, service
+from bluezoned import __version__, assembly, command_line, hardware, service
 from bluezoned.errors import BluezonedError, ConfigError, StoreError
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def main(
     try:
         config = command_line.load(config_path, settings)
         assembly.settings(config)
+        hardware.wiring(config.alert)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_CONFIG)

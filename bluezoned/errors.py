@@ -5,6 +5,7 @@ BluezonedError
 ├── RadioError        our own Bluetooth
 ├── AuthorityError    the authority's server, what it signed, or the way to it
 ├── StoreError        the local database or spool
+├── AlertError        light, buzzer and buttons
 └── ConfigError       the operator's settings
 """
 
@@ -27,6 +28,10 @@ class AuthorityError(BluezonedError):
 
 class StoreError(BluezonedError):
     """The local database or the spool."""
+
+
+class AlertError(BluezonedError):
+    """The light, the buzzer or a button."""
 
 
 class ConfigError(BluezonedError):

@@ -32,6 +32,7 @@ PROGRAMS = {
     "sync",
     "cli",
     "board",
+    "hardware",
     "box",
     "assembly",
     "recorder",

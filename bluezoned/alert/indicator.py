@@ -20,9 +20,11 @@ class Indication(Enum):
     F2 = "You were near someone who met a case: be careful and watch for news."
     CLOCK_UNKNOWN = "The time is not known, so nothing is sent or compared: check the network."
     STORAGE_FAULT = "Encounters cannot be kept: check the storage."
+    PAUSED = "Paused by you: nothing is sent or heard until you resume."
     CANNOT_HEAR = "Others cannot be heard: check Bluetooth."
     CANNOT_ADVERTISE = "Others cannot hear this box: check Bluetooth."
     KEYS_STALE = "News of cases is old, so silence is no all-clear: check the network."
+    BUTTON_STUCK = "A button is pressed without end: free it or check its wires."
     SOMEONE_NEAR = "Someone is near."
     ALL_WELL = "All is well."
 
@@ -57,3 +59,18 @@ class Indicator(Protocol):
 
     def selftest(self) -> SelfTest:
         """Begin to play every indication, so that a person can compare, and return to what was shown last."""
+
+
+class Indicators:
+    """Several as one."""
+
+    def __init__(self, *indicators: Indicator) -> None:
+        self._indicators = indicators
+
+    def show(self, indication: Indication, acknowledged: bool = False) -> None:
+        for indicator in self._indicators:
+            indicator.show(indication, acknowledged)
+
+    def selftest(self) -> SelfTest:
+        played = [indicator.selftest() for indicator in self._indicators]
+        return SelfTest(max(p.each for p in played), tuple(part for p in played for part in p.parts))

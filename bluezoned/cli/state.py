@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import click
 
 from bluezoned.alert.indicator import Indication
+from bluezoned.alert.pattern import GRAMMAR, describe
 from bluezoned.cli.context import EXPOSED, Context, json_option, table
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.control.proxy import DaemonProxy
@@ -68,11 +69,14 @@ def selftest(context: Context) -> None:
     """
     played = context.ask(lambda daemon: daemon.selftest())
     if context.as_json:
-        states = [{"name": indication.name, "sentence": indication.sentence} for indication in Indication]
+        states = [
+            {"name": indication.name, "sentence": indication.sentence, "light": describe(GRAMMAR[indication])}
+            for indication in Indication
+        ]
         click.echo(json.dumps({**dataclasses.asdict(played), "indications": states}))
         return
     if not played.parts:
-        click.echo("This box has neither light nor sound (alert.indicator): what it shows is in the log alone.")
+        click.echo("This box has neither light nor sound ([alert] in the settings): what it shows is in the log alone.")
         return
     click.echo(f"On {', '.join(played.parts)}:")
     asyncio.run(_name_each(SystemClock(), played.each_s))
@@ -82,7 +86,7 @@ async def _name_each(clock: Clock, each_s: float) -> None:
     """In step with what is played."""
     begun = clock.now()
     for number, indication in enumerate(Indication, 1):
-        click.echo(f"{indication.name}: {indication.sentence}")
+        click.echo(f"{indication.name}: {indication.sentence}\n    look for {describe(GRAMMAR[indication])}")
         await clock.sleep_until(begun + round(number * each_s * 1000))
 
 
