@@ -11,9 +11,9 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from bluezoned.errors import ProtocolError
 
@@ -23,6 +23,12 @@ less than threefold, deflate alone allows a thousandfold."""
 
 SMALLEST = 4096
 """Bytes up to which a member may grow by any factor: a list without keys is mostly header."""
+
+CHUNK = 1 << 16
+"""Bytes read and unpacked at a time: at a quarter each call costs more than its bytes, at four times nothing is won."""
+
+_LARGEST_DIRECTORY = 1 << 14
+"""Bytes. A few entries with short names take some hundreds, whatever extra fields their writer adds."""
 
 _LOCAL = struct.Struct("<4s4xH16xHH")
 _ENTRY = struct.Struct("<4s4xHH4xLLLHHH8xL")
@@ -78,33 +84,101 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 def unpack(data: bytes, most: Mapping[str, int]) -> dict[str, bytes]:
     """The members, each one of `most` and of at most that many bytes; one may be missing. ArchiveError says what is
-    wrong. Never holds more than the members themselves beside `data`."""
-    view = memoryview(data)
-    directory, count = _directory(view, len(most))
-    entries: dict[str, _Entry] = {}
-    position = 0
-    while position < len(directory):
-        entry, name, position = _entry(directory, position)
-        if name in entries:
-            raise ArchiveError(Flaw.UNEXPECTED)
-        _require_bounded(entry, name, most)
-        entries[name] = entry
-    if len(entries) != count:
-        raise ArchiveError(Flaw.DAMAGED)
-    return {name: _member(view, name.encode(), entry) for name, entry in entries.items()}
+    wrong."""
+    archive = Archive(io.BytesIO(data), most)
+    return {name: archive.read(name) for name in archive.names}
 
 
-def _directory(data: memoryview, most: int) -> tuple[memoryview, int]:
+class Archive:
+    """An archive in a file that is only read, a chunk at a time: members that never are whole in memory.
+
+    The file may change under the reader, who then gets an ArchiveError or other bytes: nothing here is a promise that
+    two readings give the same.
+    """
+
+    def __init__(self, file: BinaryIO, most: Mapping[str, int]) -> None:
+        """Reads the directory: each member one of `most` and of at most that many bytes. ArchiveError."""
+        self._file = file
+        directory, count = _directory(file, len(most))
+        self._entries: dict[str, _Entry] = {}
+        position = 0
+        while position < len(directory):
+            entry, name, position = _entry(directory, position)
+            if name in self._entries:
+                raise ArchiveError(Flaw.UNEXPECTED)
+            _require_bounded(entry, name, most)
+            self._entries[name] = entry
+        if len(self._entries) != count:
+            raise ArchiveError(Flaw.DAMAGED)
+
+    @property
+    def names(self) -> list[str]:
+        """The members that are there."""
+        return list(self._entries)
+
+    def read(self, name: str) -> bytes:
+        """The whole of a member."""
+        return b"".join(self.chunks(name))
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """A member, in pieces of at most CHUNK bytes. Its size and checksum are known to be right only at the end:
+        what came before an ArchiveError counts for nothing."""
+        entry = self._entries[name]
+        packed = self._packed(name.encode(), entry)
+        size = checksum = 0
+        for chunk in packed if entry.method == _STORED else _inflated(packed):
+            size += len(chunk)
+            # The size in the directory may lie: no further than it claims.
+            if size > entry.size:
+                raise ArchiveError(Flaw.TOO_LARGE if entry.method == _DEFLATED else Flaw.DAMAGED)
+            checksum = zlib.crc32(chunk, checksum)
+            yield chunk
+        if size != entry.size or checksum != entry.checksum:
+            raise ArchiveError(Flaw.DAMAGED)
+
+    def _packed(self, name: bytes, entry: _Entry) -> Iterator[bytes]:
+        """The member as it lies in the file."""
+        position = entry.offset + _LOCAL.size
+        signature, method, name_size, extra_size = _LOCAL.unpack(self._exactly(entry.offset, _LOCAL.size))
+        if signature != b"PK\3\4" or method != entry.method or self._exactly(position, name_size) != name:
+            raise ArchiveError(Flaw.DAMAGED)
+        position += name_size + extra_size
+        end = position + entry.packed_size
+        while position < end:
+            chunk = self._exactly(position, min(CHUNK, end - position))
+            position += len(chunk)
+            yield chunk
+
+    def _exactly(self, position: int, size: int) -> bytes:
+        self._file.seek(position)
+        found = self._file.read(size)
+        if len(found) != size:
+            raise ArchiveError(Flaw.DAMAGED)
+        return found
+
+
+def _directory(file: BinaryIO, most: int) -> tuple[memoryview, int]:
     """The directory, and how many entries it says to have: at most `most`."""
-    if len(data) < _END.size or bytes(data[-_END.size :][:4]) != b"PK\5\6":
-        raise ArchiveError(Flaw.DAMAGED if bytes(data[:4]) == b"PK\3\4" else Flaw.FOREIGN)
-    end = len(data) - _END.size
-    _, disk, first_disk, count_here, count, size, start, comment_size = _END.unpack_from(data, end)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    begun = file.read(4) == b"PK\3\4"
+    file.seek(max(0, size - _END.size))
+    tail = file.read(_END.size)
+    if len(tail) < _END.size or not tail.startswith(b"PK\5\6"):
+        raise ArchiveError(Flaw.DAMAGED if begun else Flaw.FOREIGN)
+    end = size - _END.size
+    _, disk, first_disk, count_here, count, length, start, comment_size = _END.unpack(tail)
     if disk or first_disk or comment_size or count_here != count or count > most:
         raise ArchiveError(Flaw.UNEXPECTED)
-    if start + size != end:
+    if start + length != end:
         raise ArchiveError(Flaw.DAMAGED)
-    return data[start:end], count
+    if length > _LARGEST_DIRECTORY:
+        raise ArchiveError(Flaw.UNEXPECTED)
+    file.seek(start)
+    directory = file.read(length)
+    if len(directory) != length:
+        raise ArchiveError(Flaw.DAMAGED)
+    return memoryview(directory), count
 
 
 def _entry(directory: memoryview, position: int) -> tuple[_Entry, str, int]:
@@ -128,30 +202,21 @@ def _require_bounded(entry: _Entry, name: str, most: Mapping[str, int]) -> None:
         raise ArchiveError(Flaw.TOO_LARGE)
 
 
-def _member(data: memoryview, name: bytes, entry: _Entry) -> bytes:
-    """The member's content, its size and checksum as the directory says."""
-    if len(data) - entry.offset < _LOCAL.size:
-        raise ArchiveError(Flaw.DAMAGED)
-    signature, method, name_size, extra_size = _LOCAL.unpack_from(data, entry.offset)
-    name_end = entry.offset + _LOCAL.size + name_size
-    if signature != b"PK\3\4" or method != entry.method or data[name_end - name_size : name_end] != name:
-        raise ArchiveError(Flaw.DAMAGED)
-    packed = data[name_end + extra_size :][: entry.packed_size]
-    content = bytes(packed) if method == _STORED else _inflate(packed, entry.size)
-    if len(packed) != entry.packed_size or len(content) != entry.size or zlib.crc32(content) != entry.checksum:
-        raise ArchiveError(Flaw.DAMAGED)
-    return content
-
-
-def _inflate(packed: memoryview, size: int) -> bytes:
+def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """The content, at most CHUNK bytes at a time, whatever the packed bytes claim to grow to."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        # The size in the directory may lie: unpack one byte more than it claims and no further.
-        content = inflater.decompress(packed, size + 1)
+        for chunk in packed:
+            if inflater.eof:
+                raise ArchiveError(Flaw.DAMAGED)
+            while True:
+                content = inflater.decompress(chunk, CHUNK)
+                if content:
+                    yield content
+                chunk = inflater.unconsumed_tail
+                if not chunk and len(content) < CHUNK:
+                    break
     except zlib.error as error:
         raise ArchiveError(Flaw.DAMAGED) from error
-    if len(content) > size:
-        raise ArchiveError(Flaw.TOO_LARGE)
     if not inflater.eof or inflater.unused_data:
         raise ArchiveError(Flaw.DAMAGED)
-    return content

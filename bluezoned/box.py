@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from bluezoned.protocols.protocol import Tier
 from bluezoned.radio.radio import Radio
 from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
-from bluezoned.tracing.device import Device, Settings
+from bluezoned.tracing.device import Applied, Device, Settings
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Box:
         self._spool.outbox.clean()
         while True:
             try:
-                self.look_into_inbox()
+                await self.look_into_inbox()
                 self.lay_out_uploads()
             except StoreError as error:
                 self._note_store_failure(error)
@@ -171,24 +171,26 @@ class Box:
 
     # the spool
 
-    def look_into_inbox(self) -> None:
+    async def look_into_inbox(self) -> None:
         """Take in what sync brought: batches in order, then the index that lists them, then receipts. What cannot be
         believed changes nothing, is reported and goes; sync fetches it anew once the index lists another digest."""
         if not self.clock.is_synchronized():
             return
         inbox = self._spool.inbox
         for name in inbox.names("batch-"):
-            self._take(name, self._apply_batch)
-        self._take(spool_names.INDEX, lambda data: self.device.apply_index(data))
-        for name in inbox.names("receipt-"):
-            self._take(name, self._apply_receipt)
+            with self._taking(name):
+                await self._apply_batch(name)
+        for name in (spool_names.INDEX, *inbox.names("receipt-")):
+            data = inbox.read(name)
+            if data is not None:
+                with self._taking(name):
+                    (self.device.apply_index if name == spool_names.INDEX else self._apply_receipt)(data)
 
-    def _take(self, name: str, apply: Callable[[bytes], None]) -> None:
-        data = self._spool.inbox.read(name)
-        if data is None:
-            return
+    @contextmanager
+    def _taking(self, name: str) -> Iterator[None]:
+        """A file of the inbox is taken in, and goes, believed or not. StoreError leaves it for the next look."""
         try:
-            apply(data)
+            yield
         except (AuthorityError, ProtocolError) as error:
             self.problem = str(error)
             log.warning("not taken from the authority: %s", error, extra=Event.NOT_BELIEVED.fields())
@@ -196,8 +198,13 @@ class Box:
             self._tell()
         self._spool.inbox.remove(name)
 
-    def _apply_batch(self, data: bytes) -> None:
-        applied = self.device.apply_export(data, self.clock.now())
+    async def _apply_batch(self, name: str) -> None:
+        """The air and the clock have their turns meanwhile: a national day takes minutes on a small computer."""
+        file = self._spool.inbox.open(name)
+        if file is None:
+            return
+        with file:
+            applied = await self._in_turns(self.device.apply_export(file, self.clock.now()))
         if applied is not None:
             self.problem = ""
             log.info(
@@ -208,6 +215,17 @@ class Box:
                 applied.revoked,
                 extra=Event.BATCH_APPLIED.fields(),
             )
+
+    async def _in_turns(self, steps: Generator[None, None, Applied | None]) -> Applied | None:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                applied: Applied | None = end.value
+                return applied
+            except OSError as error:
+                raise StoreError(f"spool: cannot read a batch: {error.strerror}") from error
+            await self.clock.sleep_until(self.clock.now())
 
     def _apply_receipt(self, data: bytes) -> None:
         closed = self.device.apply_receipt(data)

@@ -21,7 +21,8 @@ class Clock(Protocol):
         """The present instant."""
 
     async def sleep_until(self, at: int) -> None:
-        """Return when `now() >= at`; at once if that is past, and as soon as time is seen to run backwards."""
+        """Return when `now() >= at`; if that is past, when others have had their turn; and as soon as time is seen to
+        run backwards."""
 
     def elapsed(self) -> int:
         """ms since some instant; never set, so that a span is right while the date jumps."""
@@ -160,6 +161,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     async def sleep_until(self, at: int) -> None:
+        await asyncio.sleep(0)  # others have their turn also when it is past, as on every clock
         # In steps, because the wall clock may be set while we sleep (a Pi without a battery clock, at first sync). Set
         # back by an hour, it would let whoever sleeps until the next minute sleep for an hour.
         latest = self.now()

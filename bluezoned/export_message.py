@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bluezoned import protobuf
 from bluezoned.errors import AuthorityError
 from bluezoned.opaque import Opaque
-from bluezoned.protobuf import EndsEarly, ProtobufError
+from bluezoned.protobuf import EndsEarly, Field, ProtobufError
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier
 from bluezoned.protocols.window import GRID, LONGEST_CHAIN
 
@@ -31,6 +31,16 @@ _LONGEST = {"gaen": DAY, "bluezone": LONGEST_CHAIN, "dp3t": LONGEST_CHAIN}
 
 _LATEST = 1 << 47
 """ms; beyond any calendar, and its sums fit into any integer of a database. Sequence numbers stay below it too."""
+
+LARGEST_FIELD = 1 << 16
+"""Bytes of one field. Keys take some dozens, and a reader must hold a field whole."""
+
+_KEY_TAGS = (0x3A, 0x42)
+"""Fields 7 and 8, messages."""
+_LONGEST_SHORT = 2 + 0x7F
+"""Bytes of a field whose length is written in one byte: every key's."""
+_MOST_TERMS = 4096
+"""Terms kept while reading: 14 days of 144 starts, and what is said beside them, in some thousand combinations."""
 
 _LONGEST_ONSET = 14
 _LONGEST_REGION = 64
@@ -81,6 +91,26 @@ class KeyExport:
     """Of any report type but REVOKED; after reading, those whose report type was revised are among them."""
     revoked: tuple[DiagnosisKey, ...] = ()
     """Keys published before and taken back; they travel as revised keys with report type REVOKED."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What an export says of a key beside its secret. Compared and hashed by identity: thousands of keys share one."""
+
+    protocol: str
+    start: int
+    """ms."""
+    end: int
+    """ms."""
+    tier: Tier
+    report_type: ReportType
+    days_since_onset: int | None
+
+    def key(self, secret: bytes) -> DiagnosisKey:
+        """The diagnosis key of that secret."""
+        return DiagnosisKey(
+            self.protocol, Opaque(secret), self.start, self.end, self.tier, self.report_type, self.days_since_onset
+        )
 
 
 class Head(NamedTuple):
@@ -136,30 +166,27 @@ def _encoded(keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Ite
         )
 
 
-def head(content: bytes) -> Head:
+def head(chunks: Iterable[bytes]) -> Head:
     """What the file says beside its keys. KeyExportError when it cannot be."""
-    if not content.startswith(HEADER):
-        raise KeyExportError(Reason.MALFORMED)
     numbers = dict.fromkeys((1, 2, 4, 5), 0)
     texts = {3: b"", _PROTOCOL: b"gaen"}
     sequence: int | None = None
     infos: list[bytes] = []
+    window = _Window(chunks)
+    while (field := window.next_beside_keys()) is not None:
+        match field:
+            case (1 | 2 | 4 | 5) as number, int(value):
+                numbers[number] = value
+            case 6, memoryview() as part:
+                if len(infos) == _MOST_INFOS:
+                    raise KeyExportError(Reason.MALFORMED)
+                infos.append(bytes(part))
+            case (3 | 1001) as number, memoryview() as part:
+                texts[number] = bytes(part)
+            case 1002, int(value):
+                sequence = value
     try:
-        for field in protobuf.fields(memoryview(content)[len(HEADER) :]):
-            match field:
-                case (1 | 2 | 4 | 5) as number, int(value):
-                    numbers[number] = value
-                case 6, memoryview() as part:
-                    if len(infos) == _MOST_INFOS:
-                        raise KeyExportError(Reason.MALFORMED)
-                    infos.append(bytes(part))
-                case (3 | 1001) as number, memoryview() as part:
-                    texts[number] = bytes(part)
-                case 1002, int(value):
-                    sequence = value
         protocol, region = texts[_PROTOCOL].decode(), texts[3].decode()
-    except ProtobufError as error:
-        raise unreadable(error) from error
     except UnicodeDecodeError as error:
         raise KeyExportError(Reason.MALFORMED) from error
     start, end = numbers[1] * 1000, numbers[2] * 1000
@@ -167,33 +194,112 @@ def head(content: bytes) -> Head:
     return Head(protocol, sequence, start, end, region, [(info, numbers[4], numbers[5]) for info in infos])
 
 
-def keys(content: bytes, found: Head) -> Iterator[DiagnosisKey]:
-    """Every key, new and revised, one at a time: whoever reads need not hold them all. KeyExportError at the first
-    that cannot be, which is then the last: nothing of the file counts."""
-    try:
-        for number, value in protobuf.fields(memoryview(content)[len(HEADER) :]):
-            if number in (7, 8) and isinstance(value, memoryview):
-                yield _key(value, found)
-    except ProtobufError as error:
-        raise unreadable(error) from error
+def keys(chunks: Iterable[bytes], found: Head) -> Iterator[tuple[bytes, Terms]]:
+    """Every key, new and revised, one at a time: its secret and what is said of it. The same terms are the same
+    object, so that what follows from them is worked out once. KeyExportError at the first key that cannot be, which
+    is then the last: nothing of the file counts.
+
+    A million keys pass here, most of them like the one before but for the secret; so the bytes behind the secret are
+    looked up, and parsed only when they are new.
+    """
+    size = KEY_SIZES[found.protocol]
+    shapes = {bytes((tag, 2 + size + rest, 0x0A, size)): 4 + size + rest for tag in _KEY_TAGS for rest in range(0x40)}
+    known: dict[bytes, Terms] = {}
+    window = _Window(chunks)
+    while True:
+        piece, position = window.piece, window.position
+        last = len(piece) - _LONGEST_SHORT
+        while position <= last:
+            secret_at = position + 4
+            tail_at = secret_at + size
+            length = shapes.get(piece[position:secret_at])
+            terms = known.get(piece[tail_at : position + length]) if length is not None else None
+            if length is None or terms is None:
+                break
+            yield piece[secret_at:tail_at], terms
+            position += length
+        window.position = position
+        field = window.next()
+        if field is None:
+            return
+        if field.number in (7, 8) and isinstance(field.value, memoryview):
+            secret, terms = _key(field.value, found)
+            if len(known) == _MOST_TERMS:
+                known.clear()
+            # Only what stands behind the secret is known; a secret written twice, or last, is read anew each time.
+            if field.value[: 2 + size] == bytes((0x0A, size)) + secret:
+                known[bytes(field.value[2 + size :])] = terms
+            yield secret, terms
 
 
-def _key(data: memoryview, found: Head) -> DiagnosisKey:
+class _Window:
+    """The part of the message that is in memory: some fields, of which the last may not be whole yet."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self.piece = b""
+        self.position = 0
+        while len(self.piece) < len(HEADER) and self._extend():
+            pass
+        if not self.piece.startswith(HEADER):
+            raise KeyExportError(Reason.MALFORMED)
+        self.position = len(HEADER)
+
+    def next(self) -> Field | None:
+        """The field at `position`, which moves behind it; None at the end of the message."""
+        while self.position < len(self.piece) or self._extend():
+            try:
+                field, self.position = protobuf.field(memoryview(self.piece), self.position)
+            except EndsEarly as error:
+                if len(self.piece) - self.position > LARGEST_FIELD:
+                    raise KeyExportError(Reason.TOO_LARGE) from error
+                if not self._extend():
+                    raise unreadable(error) from error
+            except ProtobufError as error:
+                raise unreadable(error) from error
+            else:
+                return field
+        return None
+
+    def next_beside_keys(self) -> Field | None:
+        """The next field that is no key of the usual length; those are passed over."""
+        while True:
+            piece, position = self.piece, self.position
+            last = len(piece) - _LONGEST_SHORT
+            while position <= last and piece[position] in _KEY_TAGS and piece[position + 1] < 0x80:
+                position += 2 + piece[position + 1]
+            self.position = position
+            field = self.next()
+            if field is None or field.number not in (7, 8):
+                return field
+
+    def _extend(self) -> bool:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        self.piece = self.piece[self.position :] + chunk
+        self.position = 0
+        return True
+
+
+def _key(data: memoryview, found: Head) -> tuple[bytes, Terms]:
     secret = b""
     numbers = {3: 0, 4: DAY // INTERVAL, 5: 0, _TIER: 0}
     onset: int | None = None
-    for number, value in protobuf.fields(data):
-        if isinstance(value, memoryview):
-            if number == 1:
-                secret = bytes(value)
-        elif number in numbers:
-            numbers[number] = value
-        elif number == 6:
-            onset = protobuf.zigzag(value)
+    try:
+        for number, value in protobuf.fields(data):
+            if isinstance(value, memoryview):
+                if number == 1:
+                    secret = bytes(value)
+            elif number in numbers:
+                numbers[number] = value
+            elif number == 6:
+                onset = protobuf.zigzag(value)
+    except ProtobufError as error:
+        raise unreadable(error) from error
     start = numbers[3] * INTERVAL
-    key = DiagnosisKey(
+    terms = Terms(
         found.protocol,
-        Opaque(secret),
         start,
         start + numbers[4] * INTERVAL,
         # Tiers and report types of later versions are read as the least that they can mean.
@@ -202,8 +308,8 @@ def _key(data: memoryview, found: Head) -> DiagnosisKey:
         # Beyond two weeks GAEN takes it for unknown, and some exporters write there what they like.
         onset if onset is not None and abs(onset) <= _LONGEST_ONSET else None,
     )
-    _require_fit(key, found.protocol, found.end)
-    return key
+    _require_fit(terms.key(secret), found.protocol, found.end)
+    return secret, terms
 
 
 def unreadable(error: ProtobufError) -> KeyExportError:

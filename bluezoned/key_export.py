@@ -8,8 +8,10 @@ Exposure Notification server.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from io import SEEK_END, BytesIO
+from typing import BinaryIO, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from bluezoned import bounded_zip, export_message, protobuf
-from bluezoned.bounded_zip import ArchiveError, Flaw
-from bluezoned.export_message import HEADER, INTERVAL, KEY_SIZES, KeyExport, KeyExportError, Reason
+from bluezoned.bounded_zip import Archive, ArchiveError, Flaw
+from bluezoned.export_message import HEADER, INTERVAL, KEY_SIZES, Head, KeyExport, KeyExportError, Reason, Terms
 from bluezoned.protobuf import ProtobufError
 from bluezoned.protocols.protocol import DiagnosisKey, ReportType
 
@@ -78,40 +80,92 @@ def write(export: KeyExport, signing_key: ec.EllipticCurvePrivateKey, key_id: st
 
 
 def read(data: bytes, public_key: ec.EllipticCurvePublicKey) -> KeyExport:
-    """The batch. Its signature is verified before anything in it is looked at. KeyExportError says why not."""
-    content, signatures = _unpack(data)
-    _verify(content, _candidates(signatures), public_key)
-    head = export_message.head(content)
+    """The batch, all of it in memory. KeyExportError says why not."""
+    batch = Batch(BytesIO(data), public_key)
     live: list[DiagnosisKey] = []
     revoked: list[DiagnosisKey] = []
-    for key in export_message.keys(content, head):
-        (revoked if key.report_type is ReportType.REVOKED else live).append(key)
+    for secret, terms in batch:
+        (revoked if terms.report_type is ReportType.REVOKED else live).append(terms.key(secret))
+    head = batch.head
     return KeyExport(head.protocol, head.sequence, head.start, head.end, head.region, tuple(live), tuple(revoked))
 
 
-def check_sequence(export: KeyExport, applied: int | None) -> None:
+class Batch:
+    """A batch in a file that is only read, a chunk at a time: of a million keys some hundred kilobytes are in memory.
+
+    It is read three times: for its signature, before which nothing in it is looked at; for its head, part of which
+    stands behind the keys; for the keys. Each time it must be the same: whoever brought the file may write to it.
+    """
+
+    def __init__(self, file: BinaryIO, public_key: ec.EllipticCurvePublicKey) -> None:
+        """KeyExportError says why the batch is not believed."""
+        self._archive = _archive(file)
+        digest = _digest(_content(self._archive))
+        verified = _verify(digest, _candidates(self._archive), public_key)
+        self.digest = digest
+        """SHA-256 of export.bin, which is what was signed."""
+        self.head = export_message.head(self._verified_chunks())
+        _require_repeated(self.head, verified)
+
+    def __iter__(self) -> Iterator[tuple[bytes, Terms]]:
+        """Each key's secret, and what is said of it: see export_message.keys. KeyExportError at a key that cannot be,
+        and at the end when the file has changed under us: then nothing of it counts."""
+        return export_message.keys(self._verified_chunks(), self.head)
+
+    def _verified_chunks(self) -> Iterator[bytes]:
+        """Ends with KeyExportError unless the bytes were those whose signature was verified."""
+        hashed = Hash(SHA256())
+        for chunk in _content(self._archive):
+            hashed.update(chunk)
+            yield chunk
+        if hashed.finalize() != self.digest:
+            raise KeyExportError(Reason.WRONG_KEY)
+
+
+def check_sequence(head: Head, applied: int | None) -> None:
     """KeyExportError(REPLAYED) unless the batch is newer than the newest applied one."""
-    if export.sequence is not None and applied is not None and export.sequence <= applied:
+    if head.sequence is not None and applied is not None and head.sequence <= applied:
         raise KeyExportError(Reason.REPLAYED)
 
 
-def _unpack(data: bytes) -> tuple[bytes, bytes | None]:
-    """export.bin and export.sig, each bounded."""
-    if len(data) > LARGEST_FILE:
+def _archive(file: BinaryIO) -> Archive:
+    """An archive with an export.bin, everything in it bounded."""
+    if file.seek(0, SEEK_END) > LARGEST_FILE:
         raise KeyExportError(Reason.TOO_LARGE)
     try:
-        members = bounded_zip.unpack(data, {"export.bin": LARGEST_EXPORT, "export.sig": LARGEST_SIGNATURES})
+        archive = Archive(file, {"export.bin": LARGEST_EXPORT, "export.sig": LARGEST_SIGNATURES})
     except ArchiveError as error:
         raise KeyExportError(_OF_FLAW[error.flaw]) from error
-    if "export.bin" not in members:
+    if "export.bin" not in archive.names:
         raise KeyExportError(Reason.MALFORMED)
-    return members["export.bin"], members.get("export.sig")
+    return archive
 
 
-def _candidates(signatures: bytes | None) -> list[_Signature]:
+def _content(archive: Archive) -> Iterator[bytes]:
+    """export.bin, in pieces."""
+    return _told(archive.chunks("export.bin"))
+
+
+def _told(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same; what is wrong with the archive, in the words of exports."""
+    try:
+        yield from chunks
+    except ArchiveError as error:
+        raise KeyExportError(_OF_FLAW[error.flaw]) from error
+
+
+def _digest(chunks: Iterable[bytes]) -> bytes:
+    hashed = Hash(SHA256())
+    for chunk in chunks:
+        hashed.update(chunk)
+    return hashed.finalize()
+
+
+def _candidates(archive: Archive) -> list[_Signature]:
     """The signatures in export.sig, at least one."""
-    if signatures is None:
+    if "export.sig" not in archive.names:
         raise KeyExportError(Reason.MISSING_SIGNATURE)
+    signatures = b"".join(_told(archive.chunks("export.sig")))
     try:
         entries = [value for number, value in protobuf.fields(memoryview(signatures)) if number == 1]
         if len(entries) > MOST_SIGNATURES:
@@ -138,25 +192,20 @@ def _signature(entry: memoryview) -> _Signature:
     return _Signature(value, (info, numbers[2], numbers[3]))
 
 
-def _verify(content: bytes, candidates: list[_Signature], public_key: ec.EllipticCurvePublicKey) -> None:
-    """One signature by the pinned key is enough: an export may be signed for several readers."""
-    hashed = Hash(SHA256())
-    hashed.update(content)
-    digest = hashed.finalize()
+def _verify(digest: bytes, candidates: list[_Signature], public_key: ec.EllipticCurvePublicKey) -> _Signature:
+    """The first signature by the pinned key. One is enough: an export may be signed for several readers."""
     for candidate in candidates:
         try:
             public_key.verify(candidate.value, digest, ec.ECDSA(Prehashed(SHA256())))
         except InvalidSignature:
             continue
-        _require_repeated(content, candidate)
-        return
+        return candidate
     raise KeyExportError(Reason.WRONG_KEY)
 
 
-def _require_repeated(content: bytes, signature: _Signature) -> None:
+def _require_repeated(head: Head, signature: _Signature) -> None:
     """In export.sig only the signature itself is signed. In our own files the rest must repeat what is, so that none
     of it can be changed; others need not be so careful, and nothing reads it."""
-    head = export_message.head(content)
     if head.sequence is not None and signature.signed_as not in head.signed_as:
         raise KeyExportError(Reason.WRONG_KEY)
 
@@ -187,13 +236,16 @@ def inspect(data: bytes, public_key: ec.EllipticCurvePublicKey | None) -> Inspec
     """What the file says, believed or not: `problem` is None when `read` would take it. Never raises."""
     nothing = Inspection("unchecked" if public_key is None else "invalid", None, None, 0, 0, None, None, None, None)
     try:
-        content, signatures = _unpack(data)
+        archive = _archive(BytesIO(data))
+        digest = _digest(_content(archive))
     except KeyExportError as error:
         return replace(nothing, problem=str(error))
-    signature, problem = _judge(content, signatures, public_key)
+    signature, problem = _judge(archive, digest, public_key)
     try:
-        head = export_message.head(content)
-        counted = Counter(key.report_type is ReportType.REVOKED for key in export_message.keys(content, head))
+        head = export_message.head(_content(archive))
+        counted = Counter(
+            terms.report_type is ReportType.REVOKED for _, terms in export_message.keys(_content(archive), head)
+        )
     except KeyExportError as error:
         return replace(nothing, signature=signature, problem=problem or str(error))
     return Inspection(
@@ -209,15 +261,14 @@ def inspect(data: bytes, public_key: ec.EllipticCurvePublicKey | None) -> Inspec
     )
 
 
-def _judge(
-    content: bytes, signatures: bytes | None, public_key: ec.EllipticCurvePublicKey | None
-) -> tuple[str, str | None]:
+def _judge(archive: Archive, digest: bytes, public_key: ec.EllipticCurvePublicKey | None) -> tuple[str, str | None]:
     """The word for the signature, and what is wrong with it."""
     try:
-        candidates = _candidates(signatures)
+        candidates = _candidates(archive)
         if public_key is None:
             return "unchecked", None
-        _verify(content, candidates, public_key)
+        verified = _verify(digest, candidates, public_key)
+        _require_repeated(export_message.head(_content(archive)), verified)
     except KeyExportError as error:
         return _OF_REASON.get(error.reason, "invalid"), str(error)
     return "valid", None

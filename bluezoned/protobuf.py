@@ -35,29 +35,33 @@ class Field(NamedTuple):
 def fields(data: memoryview) -> Iterator[Field]:
     """Every field of one message in order, unknown ones too. EndsEarly; ProtobufError for a number of more than ten
     bytes and for groups, which no schema of today uses."""
-    position, end = 0, len(data)
-    while position < end:
-        tag, position = _varint(data, position)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise ProtobufError("a field without a number")
-        if kind == VARINT:
-            value, position = _varint(data, position)
-            yield Field(number, value)
-        elif kind == LENGTH:
-            length, position = _varint(data, position)
-            if length > end - position:
-                raise EndsEarly
-            yield Field(number, data[position : position + length])
-            position += length
-        elif kind in (FIXED64, FIXED32):
-            size = 8 if kind == FIXED64 else 4
-            if size > end - position:
-                raise EndsEarly
-            yield Field(number, int.from_bytes(data[position : position + size], "little"))
-            position += size
-        else:
-            raise ProtobufError("a field of a kind that is not in use")
+    position = 0
+    while position < len(data):
+        found, position = field(data, position)
+        yield found
+
+
+def field(data: memoryview, position: int) -> tuple[Field, int]:
+    """The field at `position`, and where the next one begins. Errors as of `fields`."""
+    end = len(data)
+    tag, position = _varint(data, position)
+    number, kind = tag >> 3, tag & 7
+    if number == 0:
+        raise ProtobufError("a field without a number")
+    if kind == VARINT:
+        value, position = _varint(data, position)
+        return Field(number, value), position
+    if kind == LENGTH:
+        length, position = _varint(data, position)
+        if length > end - position:
+            raise EndsEarly
+        return Field(number, data[position : position + length]), position + length
+    if kind in (FIXED64, FIXED32):
+        size = 8 if kind == FIXED64 else 4
+        if size > end - position:
+            raise EndsEarly
+        return Field(number, int.from_bytes(data[position : position + size], "little")), position + size
+    raise ProtobufError("a field of a kind that is not in use")
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

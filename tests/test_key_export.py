@@ -4,6 +4,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -517,3 +518,55 @@ def test_nothing_that_prints_holds_a_secret() -> None:
 
     assert key(1).secret.hex() not in repr(whole)
     assert repr(bytes(key(1).secret)) not in repr(whole)
+
+
+# a file that is read in pieces
+
+
+class Changing(BytesIO):
+    """A file whose writer replaces it once its first reading is through."""
+
+    def __init__(self, first: bytes, then: bytes, after: int) -> None:
+        super().__init__(first)
+        self._then, self._left = then, after
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self._left -= 1
+        if not self._left:
+            position = self.tell()
+            self.seek(0)
+            self.truncate()
+            self.write(self._then)
+            self.seek(position)
+        return found
+
+
+@pytest.mark.parametrize("after", range(1, 14))
+def test_a_file_changed_while_it_is_read_is_refused_or_read_as_signed(after: int) -> None:
+    ours, other = written(key(1)), written(key(2))
+    file = Changing(ours, other, after)
+
+    try:
+        found = [terms.key(secret) for secret, terms in key_export.Batch(file, PUBLIC_KEY)]
+    except KeyExportError:
+        return
+    assert found in ([key(1)], [key(2)])
+
+
+def test_a_file_changed_after_its_signature_was_verified_is_refused() -> None:
+    file = BytesIO(written(key(1)))
+    batch = key_export.Batch(file, PUBLIC_KEY)
+    stranger = key_export.write(export(key(2)), STRANGERS_KEY, "452")
+    file.seek(0)
+    file.write(stranger)
+    file.truncate()
+
+    with pytest.raises(KeyExportError):
+        list(batch)
+
+
+def test_a_field_longer_than_any_is_refused() -> None:
+    content = HEADER + protobuf.put_bytes(9, bytes(10)) * 2 + protobuf.put_bytes(9, os.urandom(200_000))
+
+    assert refusal(packed(content, signature_entry(content))) is Reason.TOO_LARGE

@@ -23,6 +23,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from bluezoned.errors import StoreError
 
@@ -106,6 +107,15 @@ class Box:
 
     def read(self, name: str) -> bytes | None:
         """The content, or None when there is no such file. StoreError when it is no plain file or too large."""
+        file = self.open(name)
+        if file is None:
+            return None
+        with file, _told("read", self.directory.name):
+            return file.read(limit(name) + 1)[: limit(name)]
+
+    def open(self, name: str) -> BinaryIO | None:
+        """The file, to be read in pieces and closed by the caller; otherwise as `read`. Its writer may still change
+        it."""
         most = limit(name)
         try:
             # Neither a link nor a pipe may stand here for a file: the other process is not trusted.
@@ -114,11 +124,12 @@ class Box:
             return None
         except OSError as error:
             raise StoreError(f"spool: cannot open a file in {self.directory.name}: {error.strerror}") from error
-        with _told("read", self.directory.name), open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-                raise StoreError(f"spool: a file in {self.directory.name} is no plain file of at most {most} bytes")
-            return file.read(most + 1)[:most]
+        file = os.fdopen(descriptor, "rb")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            file.close()
+            raise StoreError(f"spool: a file in {self.directory.name} is no plain file of at most {most} bytes")
+        return file
 
     def write(self, name: str, content: bytes) -> None:
         """Store `content` under `name`, replacing what was there. StoreError when too large or the disk is full."""

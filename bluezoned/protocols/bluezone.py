@@ -6,15 +6,17 @@ is mended and what is kept, in docs/protocols/bluezone.md.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 from typing import ClassVar
 
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import key_chain, metadata, window
-from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.short_hash import sha256
 
 COMPANY = 0x22B5
 """Company id of the manufacturer data, 8885. Not assigned by the Bluetooth SIG: Bluezone took it."""
@@ -113,6 +115,17 @@ class Bluezone:
             ]
         return windows
 
+    def beginnings(self, days: int, midnight: int, starts: Sequence[int]) -> Beginnings:
+        """Those up to the last rotation asked for: the chain cannot be entered later."""
+        count = 1 + (starts[-1] - midnight) // self.rotation
+        # Every fourth byte of a link: the first four are the id's own first four (see _rolling_ids).
+        unpack = struct.Struct("<" + "I4x" * count).unpack
+
+        def beginnings(secret: bytes) -> tuple[int, ...]:
+            return unpack(b"".join(_links(key_chain.advance(secret, days), count))[::4])
+
+        return beginnings
+
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """None also when the rolling id is not one of the key's."""
         self._require(key)
@@ -132,12 +145,16 @@ def _rolling_ids(secret: bytes, count: int) -> list[bytes]:
     """The first `count` rolling ids of the day whose key is `secret`: 12 of the 32 bytes of each link of a chain of
     hashes, every fourth of the first half and every second of the other. The 20 that stay hidden keep a listener
     from stepping the chain."""
+    return [link[:16:4] + link[16::2] for link in _links(secret, count)]
+
+
+def _links(secret: bytes, count: int) -> list[bytes]:
     link = sha256(secret + _SUBKEY_LABEL).digest()
-    rolling_ids = []
-    for _ in range(count):
-        rolling_ids.append(link[:16:4] + link[16::2])
+    links = [link]
+    for _ in range(count - 1):
         link = sha256(link).digest()
-    return rolling_ids
+        links.append(link)
+    return links
 
 
 def _metadata_key(secret: bytes) -> bytes:

@@ -7,14 +7,15 @@ the project's own SDK for Android before it moved to GAEN.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
-from bluezoned.protocols import key_chain, window
-from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols import block_cipher, key_chain, window
+from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
 
 SERVICE = 0xFD68
 """16-bit UUID that the Bluetooth SIG assigned to Ubique Innovation AG, used by the DP-3T SDKs (`BleServer`)."""
@@ -78,6 +79,17 @@ class Dp3t:
             for rolling_id in _rolling_ids(secret)
         ]
 
+    def beginnings(self, days: int, midnight: int, starts: Sequence[int]) -> Beginnings:
+        """All of the day's: nobody but the sender knows their order. Counter mode over zeros is the block cipher over
+        the counters."""
+        unpack = struct.Struct("<" + "I12x" * EPOCHS_PER_DAY).unpack_from
+        encrypt = block_cipher.encrypting(b"".join(epoch.to_bytes(16) for epoch in range(EPOCHS_PER_DAY)))
+
+        def beginnings(secret: bytes) -> tuple[int, ...]:
+            return unpack(encrypt(_broadcast_key(key_chain.advance(secret, days))))
+
+        return beginnings
+
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """Always None: the design carries no metadata."""
         window.require_published(key, self.name, self.key_size, window.LONGEST_CHAIN)
@@ -86,8 +98,12 @@ class Dp3t:
 
 def _rolling_ids(secret: bytes) -> list[bytes]:
     """The day's 96 ids, unshuffled: AES-256-CTR from counter 0 under HMAC-SHA256(SK_t, "broadcast key")."""
-    stream = _stream(hmac.digest(secret, b"broadcast key", "sha256"), EPOCHS_PER_DAY * ROLLING_ID_SIZE)
+    stream = _stream(_broadcast_key(secret), EPOCHS_PER_DAY * ROLLING_ID_SIZE)
     return [stream[i : i + ROLLING_ID_SIZE] for i in range(0, len(stream), ROLLING_ID_SIZE)]
+
+
+def _broadcast_key(secret: bytes) -> bytes:
+    return hmac.digest(secret, b"broadcast key", "sha256")
 
 
 def _shuffled(order: bytes) -> list[int]:

@@ -5,18 +5,23 @@ Source: Exposure Notification Bluetooth Specification v1.2 and Cryptography Spec
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
-from bluezoned.protocols import metadata, window
-from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols import block_cipher, metadata, window
+from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.short_hash import hkdf16
 
 SERVICE = 0xFD6F
 """16-bit UUID of the Exposure Notification service."""
 
 ROLLING_ID_SIZE = 16
 
+_IDENTIFIER_LABEL = b"EN-RPIK"
 _PADDED_LABEL = b"EN-RPI" + bytes(6)
 
 
@@ -67,6 +72,16 @@ class Gaen:
             for rolling_id, start in zip(_rolling_ids(key.secret, _intervals(key)), starts, strict=True)
         ]
 
+    def beginnings(self, days: int, midnight: int, starts: Sequence[int]) -> Beginnings:
+        """As asked for. A key has one secret, on whatever day of its window."""
+        encrypt = block_cipher.encrypting(b"".join(_padded(start // self.rotation) for start in starts))
+        unpack = struct.Struct("<" + "I12x" * len(starts)).unpack_from
+
+        def beginnings(secret: bytes) -> tuple[int, ...]:
+            return unpack(encrypt(hkdf16(secret, _IDENTIFIER_LABEL)))
+
+        return beginnings
+
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """None also when the rolling id is not one of the key's."""
         self._require(key)
@@ -82,11 +97,15 @@ def _intervals(key: DiagnosisKey) -> range:
     return range(key.start // Gaen.rotation, key.end // Gaen.rotation)
 
 
+def _padded(interval: int) -> bytes:
+    return _PADDED_LABEL + interval.to_bytes(4, "little")
+
+
 def _rolling_ids(secret: bytes, intervals: range) -> list[bytes]:
     """16 bytes each: the AES-128 block of "EN-RPI", six zero bytes and the interval, little-endian, under the Rolling
     Proximity Identifier Key. All in one update: OpenSSL's call costs more than its blocks."""
-    blocks = b"".join(_PADDED_LABEL + interval.to_bytes(4, "little") for interval in intervals)
-    cipher = Cipher(algorithms.AES128(metadata.subkey(secret, b"EN-RPIK")), modes.ECB())
+    blocks = b"".join(map(_padded, intervals))
+    cipher = Cipher(algorithms.AES128(metadata.subkey(secret, _IDENTIFIER_LABEL)), modes.ECB())
     encrypted = cipher.encryptor().update(blocks)
     return [encrypted[i : i + ROLLING_ID_SIZE] for i in range(0, len(encrypted), ROLLING_ID_SIZE)]
 

@@ -5,10 +5,9 @@ Whoever holds one key holds all later ones; so a chain ends at each publication 
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Random
+from bluezoned.protocols.short_hash import sha256
 
 KEY_SIZE = 32
 """Bytes of a key: the size of a SHA-256."""

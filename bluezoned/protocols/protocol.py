@@ -5,7 +5,7 @@ Instants are `int` milliseconds UTC, windows half-open. Knows no protocol by nam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -90,6 +90,10 @@ class RollingWindow(NamedTuple):
         return f"RollingWindow({len(self.rolling_id)} bytes, start={self.start}, end={self.end})"
 
 
+Beginnings = Callable[[bytes], tuple[int, ...]]
+"""A published secret to the first four bytes, as little-endian numbers, of rolling ids of one UTC day."""
+
+
 class TracingProtocol(Protocol):
     """Whole advertisements cross this port, because Bluezone speaks manufacturer data and GAEN service data."""
 
@@ -130,6 +134,11 @@ class TracingProtocol(Protocol):
 
     def expand(self, key: DiagnosisKey) -> list[RollingWindow]:
         """Every rolling id that the key can have broadcast. ProtocolError when the key is not of this protocol."""
+
+    def beginnings(self, days: int, midnight: int, starts: Sequence[int]) -> Beginnings:
+        """The same for many keys that share a window, and only as far as a first look needs it: of each rolling id
+        whose rotation begins at one of `starts` (ms, ascending, in the UTC day that begins at `midnight`) its first
+        four bytes. `days` after the key's first day that day is. More ids than asked for may come."""
 
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """The sender's calibrated transmit power (dBm) once its key is known; None where absent, or where the

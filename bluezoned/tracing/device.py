@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned import key_export, key_index, upload
 from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.errors import AuthorityError
+from bluezoned.export_message import Terms
+from bluezoned.key_export import Batch
 from bluezoned.opaque import Opaque
-from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, Tier, TracingProtocol
+from bluezoned.protocols.protocol import DAY, Random, ReportType, Tier, TracingProtocol
 from bluezoned.tracing import proximity
 from bluezoned.tracing.calibration import LevelLog, LevelWindow
 from bluezoned.tracing.encounter import LONGEST, Encounter, EncounterLog
@@ -33,7 +36,7 @@ from bluezoned.tracing.exposure import (
     scan_instances,
 )
 from bluezoned.tracing.keyring import Keyring
-from bluezoned.tracing.matching import Matcher
+from bluezoned.tracing.matching import Match, Matcher
 from bluezoned.tracing.proximity import MINUTE, Ranging
 from bluezoned.tracing.sighting import sight
 from bluezoned.tracing.store import MatchedKey, Store, StoredUpload
@@ -266,40 +269,45 @@ class Device:
             self._index = index
             self._note_complete()
 
-    def apply_export(self, data: bytes, at: int) -> Applied | None:
-        """Check a batch's signature, match its keys and take back the revoked ones, in one transaction. None when
-        this very batch was applied before. AuthorityError changes nothing."""
-        export = key_export.read(data, self._pinned_key())
-        if export.sequence is None:
+    def apply_export(self, file: BinaryIO, at: int) -> Generator[None, None, Applied | None]:
+        """Check a batch's signature, match its keys and take back the revoked ones; the file is read a chunk at a
+        time. A national day takes minutes on a small computer, so this stops every few keys for the caller's other
+        work: all that was applied is one transaction at the end, and before it nothing was. None when this very
+        batch was applied before. AuthorityError changes nothing."""
+        batch = key_export.Batch(file, self._pinned_key())
+        head = batch.head
+        if head.sequence is None:
             raise AuthorityError("the batch has no sequence number: it is not one of this authority's own")
-        digest = hashlib.sha256(data).digest()
-        if self._store.batch_digest(export.sequence) == digest:
+        if self._store.batch_digest(head.sequence) == batch.digest:
             return None
-        key_export.check_sequence(export, self.newest_batch())
-        own = self._store.own_secrets()
-        changed = self._log.changed()
+        key_export.check_sequence(head, self.newest_batch())
         with self._store.transaction():
-            self._store.put_encounters(changed)
-            matched = self._match([k for k in export.keys if k.secret not in own], export.protocol, export.end)
-            revoked = sum(self._store.revoke(key) for key in export.revoked)
-            self._store.revoke_uploads_of(k.secret for k in export.revoked)
-            self._store.put_batch(export.sequence, digest, export.end, at)
-            self._store.put_fact("newest batch", export.sequence)
-            self._note_complete()
+            self._store.put_encounters(self._log.changed())
         self._log.settle(at)
+        found = yield from self._match(batch)
+        with self._store.transaction():
+            for match in found.matches:
+                self._store.put_match(match.key, head.end, match.encounters)
+            revoked = sum(self._store.revoke(head.protocol, secret) for secret in found.revoked)
+            self._store.revoke_uploads_of(found.revoked)
+            self._store.put_batch(head.sequence, batch.digest, head.end, at)
+            self._store.put_fact("newest batch", head.sequence)
+            self._note_complete()
         self._exposures = self._assess()
-        return Applied(export.sequence, len(export.keys), matched, revoked)
+        return Applied(head.sequence, found.keys, len(found.matches), revoked)
 
-    def _match(self, keys: list[DiagnosisKey], protocol_name: str, published: int) -> int:
-        protocol = self._settings.heard.get(protocol_name)
-        if protocol is None or not keys:
-            return 0
-        matcher = Matcher(protocol, self._store.sighted(protocol_name), published)
-        matched = 0
-        for match in matcher.match(keys):
-            self._store.put_match(match.key, published, match.encounters)
-            matched += 1
-        return matched
+    def _match(self, batch: Batch) -> Generator[None, None, _Found]:
+        """Reads the whole batch: that its keys can all be is known at the end alone."""
+        own = self._store.own_secrets()
+        found = _Found(own | self._store.diagnosis_secrets())
+        live = found.live(batch)
+        protocol = self._settings.heard.get(batch.head.protocol)
+        # The keys of a protocol that is not listened to must be possible too, as the file is believed whole.
+        matcher = None if protocol is None else Matcher(protocol, self._store.sighted(protocol.name), batch.head.end)
+        for matches in matcher.match(live) if matcher is not None else ([] for _ in live):
+            found.matches += [match for match in matches if match.key.secret not in own]
+            yield
+        return found
 
     def keys_issued(self) -> int | None:
         """When the authority issued the newest index all of whose batches are applied (ms); None before the first."""
@@ -451,6 +459,27 @@ class Device:
         crowd = self._store.encounters(start - LONGEST, end)
         ranging = self._settings.ranging
         return proximity.crowd_offset([proximity.excesses(e.minutes, None, ranging) for e in crowd if e.end >= start])
+
+
+class _Found:
+    """What a batch holds for this box."""
+
+    def __init__(self, remembered: set[bytes]) -> None:
+        self._remembered = remembered
+        self.keys = 0
+        """How many it held in all, without the revoked ones."""
+        self.matches: list[Match] = []
+        self.revoked: list[bytes] = []
+        """Secrets, of those this box remembers."""
+
+    def live(self, batch: Iterable[tuple[bytes, Terms]]) -> Iterator[tuple[bytes, Terms]]:
+        """The batch's keys without the revoked ones, which are noted."""
+        for secret, terms in batch:
+            if terms.report_type is not ReportType.REVOKED:
+                self.keys += 1
+                yield secret, terms
+            elif secret in self._remembered:
+                self.revoked.append(secret)
 
 
 def _meetings(encounters: Sequence[Encounter]) -> list[list[Encounter]]:

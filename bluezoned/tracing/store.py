@@ -16,6 +16,7 @@ from bluezoned.errors import StoreError
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DailyKey, DiagnosisKey, Payload, ReportType, Tier
 from bluezoned.tracing.encounter import Encounter, pack_minutes, unpack_minutes
+from bluezoned.tracing.sighted import Place, Sighted
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -174,13 +175,13 @@ class Store:
         )
         return [_encounter(row) for row in rows]
 
-    def sighted(self, protocol: str) -> dict[bytes, list[tuple[int, int, int]]]:
-        """What matching looks in: rolling id -> [(encounter's row, start ms, end ms)]."""
-        index: dict[bytes, list[tuple[int, int, int]]] = {}
+    def sighted(self, protocol: str) -> Sighted:
+        """What matching looks in."""
+        sighted = Sighted()
         rows = self._db.execute('SELECT rolling_id, id, start, "end" FROM encounter WHERE protocol = ?', (protocol,))
         for rolling_id, row, start, end in rows:
-            index.setdefault(rolling_id, []).append((row, start, end))
-        return index
+            sighted.add(rolling_id, Place(row, start, end))
+        return sighted
 
     # own keys
 
@@ -260,11 +261,13 @@ class Store:
             "INSERT OR IGNORE INTO match (diagnosis_key, encounter) VALUES (?, ?)", [(row, e) for e in encounters]
         )
 
-    def revoke(self, key: DiagnosisKey) -> bool:
+    def diagnosis_secrets(self) -> set[bytes]:
+        """Of the published keys that were met."""
+        return {secret for (secret,) in self._db.execute("SELECT secret FROM diagnosis_key")}
+
+    def revoke(self, protocol: str, secret: bytes) -> bool:
         """Forget a key and its matches. True when it was known."""
-        cursor = self._db.execute(
-            "DELETE FROM diagnosis_key WHERE secret = ? AND protocol = ?", (key.secret, key.protocol)
-        )
+        cursor = self._db.execute("DELETE FROM diagnosis_key WHERE secret = ? AND protocol = ?", (secret, protocol))
         return cursor.rowcount > 0
 
     def matches(self) -> list[MatchedKey]:

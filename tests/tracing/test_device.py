@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bluezoned.key_index import KeyIndex
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
-from bluezoned.tracing.device import Device, Settings
+from bluezoned.tracing.device import Applied, Device, Settings
 from bluezoned.tracing.proximity import MINUTE, Ranging
 from bluezoned.tracing.store import Store
 from bluezoned.upload import Receipt
@@ -101,6 +102,16 @@ def batch(
     return key_export.write(export, SIGNING_KEY, "test")
 
 
+def apply(device: Device, data: bytes, at: int) -> Applied | None:
+    """To the end, at once."""
+    steps = device.apply_export(BytesIO(data), at)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 def index(sequence: int, issued: int) -> bytes:
     sealing_key = upload.public_sealing_key(SEALING_KEY)
     return key_index.write(KeyIndex("test", sequence, issued, issued + 14 * DAY, sealing_key, ()), SIGNING_KEY)
@@ -112,11 +123,11 @@ def test_tiers_follow_the_chain_of_meetings(boxes: tuple[Box, Box, Box]) -> None
     meet(b, c, NINE + HOUR, 20, NEAR)
 
     for box in boxes:
-        box.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+        apply(box.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
     assert [box.device.alert().tier for box in boxes] == [None, Tier.F1, None]
 
     for box in boxes:
-        box.device.apply_export(batch(b, 2, b.published(TUESDAY_NOON - DAY, Tier.F1)), TUESDAY_NOON)
+        apply(box.device, batch(b, 2, b.published(TUESDAY_NOON - DAY, Tier.F1)), TUESDAY_NOON)
     assert [box.device.alert().tier for box in boxes] == [Tier.F2, Tier.F1, Tier.F2]
 
 
@@ -125,7 +136,7 @@ def test_no_alert_below_duration_or_beyond_distance(boxes: tuple[Box, Box, Box],
     a, b, _ = boxes
     meet(a, b, NINE, minutes, rssi)
 
-    applied = b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    applied = apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     assert applied is not None
     assert applied.matched > 0
@@ -135,7 +146,7 @@ def test_no_alert_below_duration_or_beyond_distance(boxes: tuple[Box, Box, Box],
 def test_alert_survives_a_restart(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     b.restart()
 
@@ -146,9 +157,9 @@ def test_revocation_takes_the_alert_back(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
     keys = a.published(TUESDAY_NOON - DAY, Tier.F0)
-    b.device.apply_export(batch(a, 1, keys), TUESDAY_NOON)
+    apply(b.device, batch(a, 1, keys), TUESDAY_NOON)
 
-    applied = b.device.apply_export(batch(a, 2, (), keys), TUESDAY_NOON)
+    applied = apply(b.device, batch(a, 2, (), keys), TUESDAY_NOON)
 
     assert applied is not None
     assert applied.revoked > 0
@@ -158,7 +169,7 @@ def test_revocation_takes_the_alert_back(boxes: tuple[Box, Box, Box]) -> None:
 def test_alert_ends_with_the_retention(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     b.device.tick(MONDAY + 20 * DAY)
 
@@ -186,16 +197,16 @@ def test_batch_applied_twice_counts_once(boxes: tuple[Box, Box, Box]) -> None:
     meet(a, b, NINE, 20, NEAR)
     data = batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0))
 
-    assert b.device.apply_export(data, TUESDAY_NOON) is not None
-    assert b.device.apply_export(data, TUESDAY_NOON) is None
+    assert apply(b.device, data, TUESDAY_NOON) is not None
+    assert apply(b.device, data, TUESDAY_NOON) is None
 
 
 def test_older_batch_is_refused(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
-    b.device.apply_export(batch(a, 5, ()), TUESDAY_NOON)
+    apply(b.device, batch(a, 5, ()), TUESDAY_NOON)
 
     with pytest.raises(KeyExportError) as refused:
-        b.device.apply_export(batch(a, 4, ()), TUESDAY_NOON)
+        apply(b.device, batch(a, 4, ()), TUESDAY_NOON)
     assert refused.value.reason is Reason.REPLAYED
 
 
@@ -206,7 +217,7 @@ def test_batch_of_a_stranger_changes_nothing(boxes: tuple[Box, Box, Box]) -> Non
     forged = key_export.write(export, STRANGERS_KEY, "test")
 
     with pytest.raises(KeyExportError) as refused:
-        b.device.apply_export(forged, TUESDAY_NOON)
+        apply(b.device, forged, TUESDAY_NOON)
 
     assert refused.value.reason is Reason.WRONG_KEY
     assert b.device.alert().tier is None
@@ -217,7 +228,7 @@ def test_sighting_after_publication_proves_nothing(boxes: tuple[Box, Box, Box]) 
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
 
-    b.device.apply_export(batch(a, 1, a.published(NINE + HOUR, Tier.F0), at=NINE - MINUTE), NINE + 2 * HOUR)
+    apply(b.device, batch(a, 1, a.published(NINE + HOUR, Tier.F0), at=NINE - MINUTE), NINE + 2 * HOUR)
 
     assert b.device.alert().tier is None
 
@@ -228,7 +239,7 @@ def test_own_keys_in_the_list_alarm_nobody(boxes: tuple[Box, Box, Box]) -> None:
         a.device.hear(Reception(a.device.advertisement(at), NEAR, at))
     a.device.tick(NINE + HOUR)
 
-    a.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    apply(a.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     assert a.device.alert().tier is None
 
@@ -332,7 +343,7 @@ def test_revocation_of_own_keys_ends_the_own_case(boxes: tuple[Box, Box, Box]) -
     message = consented(a, TUESDAY_NOON)
     a.device.apply_receipt(upload.write_receipt(Receipt(message.nonce, True, "", Tier.F0, TUESDAY_NOON), SIGNING_KEY))
 
-    a.device.apply_export(batch(a, 1, (), message.keys), TUESDAY_NOON)
+    apply(a.device, batch(a, 1, (), message.keys), TUESDAY_NOON)
 
     assert a.device.alert().tier is None
 
@@ -346,7 +357,7 @@ def test_list_counts_as_fresh_only_when_its_batches_are_applied(boxes: tuple[Box
     a.device.apply_index(index(1, NINE + HOUR))
     assert a.device.keys_issued() == NINE
 
-    a.device.apply_export(batch(a, 1, ()), TUESDAY_NOON)
+    apply(a.device, batch(a, 1, ()), TUESDAY_NOON)
     assert a.device.keys_issued() == NINE + HOUR
 
 
@@ -365,7 +376,7 @@ def test_unprovisioned_box_believes_nobody(boxes: tuple[Box, Box, Box]) -> None:
     device = Device(replace(a.settings, authority_key=None), a.store, a.random)
 
     with pytest.raises(AuthorityError, match="pinned"):
-        device.apply_export(batch(a, 1, ()), TUESDAY_NOON)
+        apply(device, batch(a, 1, ()), TUESDAY_NOON)
 
 
 # odds
@@ -403,7 +414,7 @@ def exposed(boxes: tuple[Box, Box, Box]) -> Box:
     """A box that met a case."""
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    b.device.apply_export(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
     assert b.device.alert().tier is Tier.F1
     return b
 
@@ -424,9 +435,7 @@ def test_new_exposure_ends_the_acknowledgement(boxes: tuple[Box, Box, Box]) -> N
     b.device.acknowledge()
     meet(b, c, TUESDAY_NOON, 20, NEAR)
 
-    b.device.apply_export(
-        batch(c, 2, c.published(TUESDAY_NOON + HOUR, Tier.F0), at=TUESDAY_NOON + DAY), TUESDAY_NOON + DAY
-    )
+    apply(b.device, batch(c, 2, c.published(TUESDAY_NOON + HOUR, Tier.F0), at=TUESDAY_NOON + DAY), TUESDAY_NOON + DAY)
 
     assert not b.device.alert().acknowledged
 
@@ -464,12 +473,12 @@ def test_erased_box_knows_nothing_and_cannot_be_published(boxes: tuple[Box, Box,
 
 def test_erased_box_still_refuses_an_old_list(boxes: tuple[Box, Box, Box]) -> None:
     b = exposed(boxes)
-    b.device.apply_export(batch(boxes[0], 2, ()), TUESDAY_NOON)
+    apply(b.device, batch(boxes[0], 2, ()), TUESDAY_NOON)
 
     b.device.erase()
 
     with pytest.raises(KeyExportError) as caught:
-        b.device.apply_export(batch(boxes[0], 1, (), at=TUESDAY_NOON + HOUR), TUESDAY_NOON + HOUR)
+        apply(b.device, batch(boxes[0], 1, (), at=TUESDAY_NOON + HOUR), TUESDAY_NOON + HOUR)
     assert caught.value.reason is Reason.REPLAYED
 
 

@@ -107,7 +107,7 @@ def test_bound_keys_end_at_the_cut(store: Store) -> None:
 
 def test_match_links_key_and_encounters(store: Store) -> None:
     store.put_encounters([encounter(1, 0), encounter(2, 0)])
-    ((row, start, end),) = store.sighted("bluezone")[bytes([1]) * 12]
+    ((row, start, end),) = store.sighted("bluezone").places(bytes([1]) * 12)
     assert (start, end) == (0, 1)
 
     store.put_match(diagnosis_key(9), 2 * DAY, [row])
@@ -130,8 +130,8 @@ def test_revoked_key_is_forgotten_with_its_matches(store: Store) -> None:
     store.put_encounters([encounter(1, 0)])
     store.put_match(diagnosis_key(9), DAY, [1])
 
-    assert store.revoke(diagnosis_key(9))
-    assert not store.revoke(diagnosis_key(9))
+    assert store.revoke("bluezone", bytes([9]) * 32)
+    assert not store.revoke("bluezone", bytes([9]) * 32)
     assert store.matches() == []
     assert len(store.encounters(0, DAY)) == 1
 
