@@ -86,6 +86,7 @@ class Box:
         """The trouble that the carrier has taken note of; forgotten when something else is shown."""
         self._looks: int | None = -1
         self._renewed = asyncio.Event()
+        self._missed = 0
         self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         (self._paused if device.is_paused() else self._resumed).set()
 
@@ -160,6 +161,7 @@ class Box:
     async def _tick(self) -> None:
         while True:
             at = self.clock.now()
+            self._note_missed()
             try:
                 self.device.tick(at)
                 self._store_fails = False
@@ -168,6 +170,13 @@ class Box:
             self._recorder.look(at)
             self._tell()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
+
+    def _note_missed(self) -> None:
+        """What the radio has not listened to is a gap, and no silence of others."""
+        missed = self.radio.health().missed
+        # It counts from 0 after each pause, in which everybody is gone.
+        self.device.miss(missed - self._missed if missed >= self._missed else missed)
+        self._missed = missed
 
     # the spool
 

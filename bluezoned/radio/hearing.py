@@ -63,6 +63,9 @@ class Hearing:
         """Whether it does not listen on purpose."""
         self.wants_open = False
         """Whether everybody is to be let through."""
+        self.missed = 0
+        """ms in which it did not listen, on purpose or not, or was not trusted."""
+        self._accounted: int | None = None
         self._proof_after = FIRST_PROOF
         self._looked: int | None = None
         self._begun = 0
@@ -75,6 +78,12 @@ class Hearing:
             f"not one Bluetooth packet was heard in {max(1, minutes)} min of listening, not even a stranger's: this "
             "box is deaf, or there is nobody"
         )
+
+    def account(self, at: int, is_up: bool) -> None:
+        """Since the last call the radio has been listening or resting (`is_up`), or it could not."""
+        if self._accounted is not None and not (is_up and self.is_trusted and not self.is_resting):
+            self.missed += max(0, at - self._accounted)
+        self._accounted = at
 
     def begin(self, at: int) -> None:
         """A scan was started at `at`."""

@@ -25,6 +25,8 @@ class RadioHealth:
     looks: int | None = None
     """How often whoever minds the radio has looked at it since the start, whatever was found: when this stands still,
     they hang. None where nobody needs to."""
+    missed: int = 0
+    """ms since the radio was entered in which it did not listen, on purpose or not."""
     recoveries: int = 0
     """Steps taken since the start to get a radio in trouble going again."""
 

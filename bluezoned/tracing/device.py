@@ -170,6 +170,10 @@ class Device:
             self._levels.hear((sighting.protocol, sighting.payload.rolling_id), sighting.rssi, sighting.at)
         return True
 
+    def miss(self, duration: int) -> None:
+        """The radio did not listen for `duration` ms more, on purpose or not: nobody has left because of that."""
+        self._log.miss(duration)
+
     def calibrate(self, at: int) -> None:
         """Begin to gather the levels of the loudest peer, for ten minutes at most."""
         self._levels = LevelLog(at)

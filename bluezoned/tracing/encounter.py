@@ -71,9 +71,11 @@ class _Open:
     every minute it took 3.
     """
 
-    __slots__ = ("changed", "earlier", "end", "minute", "payload", "protocol", "start", "sums")
+    __slots__ = ("changed", "earlier", "end", "minute", "missed", "payload", "protocol", "start", "sums")
 
     def __init__(self, sighting: Sighting) -> None:
+        self.missed = 0
+        """What the log had missed at the last sighting, ms."""
         self.protocol = sighting.protocol
         self.payload = sighting.payload
         self.start = self.end = sighting.at
@@ -124,6 +126,7 @@ class EncounterLog:
         self._silence = silence
         self._open: dict[tuple[str, Opaque], _Open] = {}
         self._ended: list[_Open] = []
+        self._missed = 0
         self.dropped = 0
         """Sightings of new ids not taken up because MOST_OPEN were open."""
 
@@ -132,6 +135,7 @@ class EncounterLog:
         encounter = self._open.get(key)
         if encounter is not None and self._belongs(encounter, sighting.at):
             encounter.add(sighting)
+            encounter.missed = self._missed
             return
         if encounter is None and len(self._open) >= MOST_OPEN:
             self.dropped += 1
@@ -140,9 +144,18 @@ class EncounterLog:
             self._ended.append(encounter)
         self._open[key] = opened = _Open(sighting)
         opened.add(sighting)
+        opened.missed = self._missed
+
+    def miss(self, duration: int) -> None:
+        """Nothing could be heard for `duration` ms more: that is nobody's absence."""
+        self._missed += duration
 
     def _belongs(self, encounter: _Open, at: int) -> bool:
-        return encounter.start <= at <= encounter.end + self._silence and at < encounter.start + LONGEST
+        return encounter.start <= at <= self._until(encounter) and at < encounter.start + LONGEST
+
+    def _until(self, encounter: _Open) -> int:
+        """When it is over (ms), unless it is heard again: so much silence, of time that was listened to."""
+        return encounter.end + self._silence + self._missed - encounter.missed
 
     def changed(self) -> list[Encounter]:
         """Encounters with news since the last `settle`."""
@@ -153,7 +166,7 @@ class EncounterLog:
         self._ended.clear()
         for encounter in self._open.values():
             encounter.changed = False
-        self._open = {k: e for k, e in self._open.items() if e.end + self._silence >= at}
+        self._open = {k: e for k, e in self._open.items() if self._until(e) >= at}
 
     def forget(self) -> None:
         """As if nothing had been heard yet."""

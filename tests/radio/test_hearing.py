@@ -81,3 +81,25 @@ def test_the_radio_is_looked_after_when_a_window_changes() -> None:
     assert Hearing().next_change(0, Duty(2000, 10_000), 60_000) == 2000
     assert Hearing().next_change(2500, Duty(2000, 10_000), 60_000) == 7500
     assert Hearing().next_change(123, ALWAYS, 5000) == 5000
+
+
+def test_what_is_not_listened_to_is_counted() -> None:
+    hearing = Hearing()
+    hearing.account(0, is_up=True)
+    hearing.listen(0)
+    hearing.account(10 * SECOND, is_up=True)
+    hearing.rest(10 * SECOND)
+    hearing.account(30 * SECOND, is_up=True)
+    hearing.listen(30 * SECOND)
+    hearing.account(35 * SECOND, is_up=False)
+
+    assert hearing.missed == 25 * SECOND
+
+
+def test_an_ear_that_is_not_trusted_hears_nothing() -> None:
+    hearing = Hearing()
+    for at in range(0, FIRST_PROOF + PROOF + MINUTE + 1, SECOND):
+        hearing.account(at, is_up=True)
+        hearing.listen(at)
+
+    assert hearing.missed == MINUTE

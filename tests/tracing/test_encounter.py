@@ -160,3 +160,27 @@ def test_shuffled_packets_of_one_minute_give_one_summary() -> None:
     (ordered,), (mixed,) = heard(one)[0].minutes, heard(other)[0].minutes
     assert (ordered.packets, ordered.mean, ordered.strongest) == (mixed.packets, mixed.mean, mixed.strongest)
     assert abs(ordered.power - mixed.power) < 1e-9
+
+
+def test_what_was_not_listened_to_is_nobody_s_silence() -> None:
+    log = EncounterLog(SILENCE)
+    log.hear(sighting(1, 0))
+    log.hear(sighting(2, 0))
+
+    log.miss(4 * MINUTE)
+    log.settle(8 * MINUTE)
+    log.hear(sighting(1, 9 * MINUTE))
+    log.hear(sighting(2, 10 * MINUTE))
+
+    assert [(e.start, e.end) for e in heard(log)] == [(0, 9 * MINUTE), (10 * MINUTE, 10 * MINUTE)]
+
+
+def test_a_gap_before_the_last_sighting_lengthens_nothing() -> None:
+    log = EncounterLog(SILENCE)
+    log.hear(sighting(1, 0))
+    log.miss(4 * MINUTE)
+    log.hear(sighting(1, 4 * MINUTE))
+
+    log.settle(9 * MINUTE + 1)
+
+    assert log.nearby(9 * MINUTE + 1, 60 * MINUTE) == []
