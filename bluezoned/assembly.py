@@ -233,11 +233,14 @@ async def _clock_and_radio(
     if desk_place is None:
         # Here, because bleak takes a second to import on a small Pi, and a demo or a replay needs none of it.
         from bluezoned.radio.bluez import BluezRadio
+        from bluezoned.radio.bluez_reader import Iphones
 
         clock = SystemClock()
-        services = [protocol.service for protocol in settings(config).heard.values()]
+        heard = settings(config).heard
+        services = [protocol.service for protocol in heard.values()]
         duty = ALWAYS if config.beacon.profile == "kiosk" else WINDOWS
-        return clock, BluezRadio(config.radio.adapter, services, clock, duty)
+        iphones = Iphones(config.radio.iphones) if "bluezone" in heard else Iphones.IGNORE
+        return clock, BluezRadio(config.radio.adapter, services, clock, duty, iphones)
     path, colon, station = desk_place.rpartition(":")
     if not colon or not station:
         raise RadioError("--desk wants SOCKET:STATION")

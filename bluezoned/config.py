@@ -61,6 +61,9 @@ class Radio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its address is the sure way: hci numbers swap across boots."""
     tx_power_dbm: Annotated[int, Meta(ge=-50, le=20, extra={"unit": "dBm"})] = 0
     """Calibrated transmit power, sealed into what we send where the protocol has room. The range is GAEN's."""
+    iphones: Literal["ignore", "read"] = "ignore"
+    """Those with the published Bluezone app, whose ids must be read over a connection. It costs listening time, and a
+    connection shows this box's fixed address."""
 
 
 class Proximity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -96,6 +96,8 @@ def _install(handler: logging.Handler, level: str) -> None:
     for library in ("aiohttp", "asyncio", "bleak", "dbus_fast", "dbus_next"):
         # Below WARNING they tell peers' addresses and every message.
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
+    # Warns of a connection that did not end, by the peer's address (bleak 3.1.0); what matters of it we say ourselves.
+    logging.getLogger("bleak.backends.bluezdbus.client").setLevel(logging.CRITICAL)
 
 
 def set_level(level: str) -> None:

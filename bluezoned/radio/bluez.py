@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -19,18 +18,19 @@ from bluezoned.bus import BusError, connected
 from bluezoned.clock import Clock
 from bluezoned.errors import RadioError
 from bluezoned.event import Event
+from bluezoned.radio import bluez_adapter
+from bluezoned.radio.backlog import Backlog
+from bluezoned.radio.bluez_adapter import Trouble
 from bluezoned.radio.bluez_advertiser import Advertiser
-from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError, block_of
+from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError
+from bluezoned.radio.bluez_reader import Iphones, PhoneReader
 from bluezoned.radio.bluez_scanner import Scanner
-from bluezoned.radio.hearing import ALWAYS, Duty, Hearing
+from bluezoned.radio.bluez_session import Session
+from bluezoned.radio.hearing import ALWAYS, MINUTE, Duty, Hearing
 from bluezoned.radio.radio import RadioHealth
-from bluezoned.radio.recovery import REFUSED, SILENT, Recovery, Step
+from bluezoned.radio.recovery import ABSENT, REFUSED, SILENT, Recovery
 
 log = logging.getLogger(__name__)
-
-QUEUE = 1024
-"""Receptions that wait for a listener who is at other work; what comes then is dropped and counted. A crowd of a
-hundred sends that in about ten seconds."""
 
 LOOK_S = 5.0
 """Seconds between two looks when there is no news. bluetoothd dies and adapters fail without telling."""
@@ -38,32 +38,24 @@ LOOK_S = 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try of what was refused; the last one for all that follow."""
 
-POWER_GAP_S = 1.5
-"""Seconds between off and on. On a legacy controller the old advertisement was seen to go on for 1.3 s."""
-
-
-class _Trouble(RadioError):
-    """Why the adapter cannot be used now; passes by itself or by a hand."""
-
-
-@dataclass(slots=True)
-class _Session:
-    """What stands on one connection to the bus."""
-
-    bluez: Bluez
-    advertiser: Advertiser
-    scanner: Scanner
-    owner: str = ""
-
 
 class BluezRadio:
     """One adapter of this machine: `wish` is its address, its name or `auto`, the first one."""
 
-    def __init__(self, wish: str, uuids: Iterable[int], clock: Clock, duty: Duty = ALWAYS, bus: str = "system") -> None:
+    def __init__(
+        self,
+        wish: str,
+        uuids: Iterable[int],
+        clock: Clock,
+        duty: Duty = ALWAYS,
+        iphones: Iphones = Iphones.IGNORE,
+        bus: str = "system",
+    ) -> None:
         self._wish = wish
         self._uuids = frozenset(uuids)
         self._clock = clock
         self._duty = duty
+        self._iphones = iphones
         self._bus = bus
         self._wake = asyncio.Event()
         self._shaken = False
@@ -71,13 +63,13 @@ class BluezRadio:
         self._wanted: Advertisement | None = None
         self._on_air: Advertisement | None = None
         self._adapter: Adapter | None = None
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._hearing = Hearing()
-        self._refused, self._silent = Recovery(REFUSED), Recovery(SILENT)
+        self._refused, self._silent, self._absent = Recovery(REFUSED), Recovery(SILENT), Recovery(ABSENT)
         self._failures = 0
         self._problem = ""
-        self._waiting: asyncio.Queue[Reception | None] = asyncio.Queue(QUEUE)
-        self._dropped = 0
+        self._backlog = Backlog()
+        self._tallied = 0
         self._looks = 0
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -85,7 +77,6 @@ class BluezRadio:
 
     async def __aenter__(self) -> Self:
         self._problem = "the radio is being made ready"
-        self._dropped = 0
         self._hearing = Hearing()
         self._supervisor = asyncio.create_task(self._supervise(), name="radio")
         self._supervisor.add_done_callback(self._end)
@@ -100,8 +91,7 @@ class BluezRadio:
             await self._supervisor
         self._wanted = None
         self._problem = "the radio is off"
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        self._backlog.clear()
 
     async def advertise(self, advertisement: Advertisement | None) -> None:
         if advertisement is not None:
@@ -110,7 +100,7 @@ class BluezRadio:
         self._wake.set()
 
     async def __aiter__(self) -> AsyncIterator[Reception]:
-        while (reception := await self._waiting.get()) is not None:
+        async for reception in self._backlog:
             yield reception
         assert self._supervisor is not None
         self._supervisor.result()
@@ -124,10 +114,11 @@ class BluezRadio:
             hearing=is_ready and listens and self._hearing.is_trusted,
             advertising=is_ready and on_air,
             problem=self._problem or ("" if self._hearing.is_trusted else self._hearing.doubt),
-            dropped=self._dropped,
+            dropped=self._backlog.dropped,
             degraded=self._degraded(),
             looks=self._looks,
-            recoveries=self._refused.taken.total() + self._silent.taken.total(),
+            missed=self._hearing.missed,
+            recoveries=sum(r.taken.total() for r in (self._refused, self._silent, self._absent)),
         )
 
     def _degraded(self) -> str:
@@ -142,9 +133,7 @@ class BluezRadio:
     def _end(self, supervisor: asyncio.Task[None]) -> None:
         """Wake the listener when the supervisor fails, so that it fails with it."""
         if not supervisor.cancelled():
-            if self._waiting.full():
-                self._waiting.get_nowait()
-            self._waiting.put_nowait(None)
+            self._backlog.end()
 
     # the supervisor
 
@@ -160,39 +149,46 @@ class BluezRadio:
 
     async def _serve(self, bluez: Bluez) -> None:
         """Until the bus is lost."""
-        session = self._session = _Session(
+        reader = PhoneReader(bluez, self._clock, self._backlog.put) if self._iphones is Iphones.READ else None
+        session = self._session = Session(
             bluez,
             Advertiser(self._bus, self._wake.set),
-            Scanner(bluez, self._uuids, self._clock.now, self._take, self._note_life),
+            reader,
+            Scanner(bluez, self._uuids, self._clock.now, self._backlog.put, self._note_life, reader),
+            self._clock,
         )
         try:
             await bluez.watch(self._note_news)
             while bluez.connection.connected:
                 self._wake.clear()
+                self._hearing.account(self._now(), self._adapter is not None and not self._problem)
                 delay = await self._look(session)
                 self._looks += 1
+                self._tell_tally()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), delay)
         finally:
             self._session = self._on_air = self._adapter = None
-            await session.scanner.stop()
-            await session.advertiser.close()
+            await session.close()
 
     def _note_news(self, is_off: bool) -> None:
         self._shaken = self._shaken or is_off
         self._wake.set()
 
-    async def _look(self, session: _Session) -> float:
+    async def _look(self, session: Session) -> float:
         """Bring what is to what should be. Seconds until the next look."""
         try:
             adapter = self._adapter = await self._usable(session)
-            await self._send(session, adapter)
-            await self._listen(session, adapter)
+            try:
+                await self._send(session, adapter)
+            finally:
+                # Who cannot be heard shall hear all the same.
+                await self._listen(session, adapter)
         except RadioError as error:
             self._tell(str(error))
             delay = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
             self._failures += 1
-            if isinstance(error, _Trouble):
+            if isinstance(error, Trouble):
                 self._adapter = None
             else:
                 await self._climb(session, self._refused)
@@ -209,53 +205,27 @@ class BluezRadio:
             log.warning("%s", problem, extra=Event.RADIO_TROUBLE.fields())
         self._problem = problem
 
-    async def _usable(self, session: _Session) -> Adapter:
-        """The wished adapter, switched on. _Trouble says what is missing."""
+    async def _usable(self, session: Session) -> Adapter:
+        """The wished adapter, switched on. Trouble says what is missing."""
         owner = await session.bluez.owner()
         if owner != session.owner or self._shaken:
             self._shaken = False
             session.owner = owner
             self._adapter = self._on_air = None
-            await session.scanner.stop()
-            # Closed, not unregistered: over a power cycle bluetoothd forgets to advertise and says that it does not.
-            await session.advertiser.close()
+            await session.close()
         if not owner:
-            raise _Trouble("bluetoothd is not running: systemctl start bluetooth")
-        adapters = await session.bluez.adapters()
-        fitting = [a for a in adapters if self._wish in ("auto", a.name, a.address)]
-        if not fitting:
-            raise _Trouble(
-                "there is no Bluetooth adapter" if self._wish == "auto" else f"there is no adapter {self._wish}"
-            )
-        adapter = fitting[0]
-        if not adapter.powered:
-            await self._power_on(session, adapter)
-            raise _Trouble(f"{adapter.name} was off and is being switched on")
-        if adapter.has_privacy:
-            raise _Trouble(
-                f"{adapter.name} keeps its address while our identifiers change: set Privacy = off in "
-                "/etc/bluetooth/main.conf and restart bluetooth"
-            )
-        return adapter
+            await self._climb(session, self._absent)
+            raise Trouble("bluetoothd is not running: systemctl start bluetooth")
+        self._absent.note_well()
+        return await bluez_adapter.usable(session.bluez, self._wish)
 
-    async def _power_on(self, session: _Session, adapter: Adapter) -> None:
-        match block_of(adapter):
-            case "soft":
-                raise _Trouble(f"{adapter.name} is blocked: rfkill unblock bluetooth")
-            case "hard":
-                raise _Trouble(f"{adapter.name} is blocked by a switch on the machine")
-        try:
-            await session.bluez.set_powered(adapter, True)
-        except BluezError as error:
-            raise _Trouble(f"{adapter.name} cannot be switched on: {error}") from error
-
-    async def _send(self, session: _Session, adapter: Adapter) -> None:
+    async def _send(self, session: Session, adapter: Adapter) -> None:
         if self._wanted is self._on_air and (self._wanted is None or session.advertiser.is_registered):
             return
         self._on_air = None
         if not adapter.is_extended:
-            # Its random address cannot be changed while it scans (Core 5.4, vol 4, part E, 7.8.4).
-            await session.scanner.stop()
+            # Its random address cannot be changed while it scans or connects (Core 5.4, vol 4, part E, 7.8.4).
+            await session.stop_listening()
         wanted = self._wanted
         if wanted is None:
             await session.advertiser.withdraw()
@@ -263,7 +233,7 @@ class BluezRadio:
             await session.advertiser.replace(adapter, wanted)
         self._on_air = wanted
 
-    async def _listen(self, session: _Session, adapter: Adapter) -> None:
+    async def _listen(self, session: Session, adapter: Adapter) -> None:
         now = self._now()
         scanner, hearing = session.scanner, self._hearing
         if scanner.is_scanning and not adapter.discovering and hearing.has_waited(now):
@@ -271,45 +241,32 @@ class BluezRadio:
             await scanner.stop()
         if not self._duty.is_on(now):
             hearing.rest(now)
-            await scanner.stop()
+            await session.stop_listening()
             return
+        was_trusted = hearing.is_trusted
         hearing.listen(now)
+        if was_trusted and not hearing.is_trusted:
+            log.warning("%s", hearing.doubt, extra=Event.RADIO_TROUBLE.fields())
         if not hearing.is_trusted and (step := self._silent.due(hearing.silence)) is not None:
-            await self._take_step(session, adapter, step)
+            await session.take(step, adapter)
         if not scanner.is_scanning or scanner.is_open != hearing.wants_open:
             await scanner.start(adapter, only_ours=not hearing.wants_open)
             hearing.begin(now)
+        if session.reader is not None:
+            session.reader.start(adapter)
 
-    async def _climb(self, session: _Session, recovery: Recovery) -> None:
+    async def _climb(self, session: Session, recovery: Recovery) -> None:
         step = recovery.due(self._now())
-        if step is not None and self._adapter is not None:
-            await self._take_step(session, self._adapter, step)
-
-    async def _take_step(self, session: _Session, adapter: Adapter, step: Step) -> None:
-        log.warning("the radio is in trouble: trying to %s", step.value, extra=Event.RADIO_RECOVERY.fields())
-        try:
-            match step:
-                case Step.RESTART_SCAN:
-                    await session.scanner.stop()
-                case Step.REGISTER_ANEW:
-                    self._on_air = None
-                    await session.advertiser.close()
-                case Step.POWER_CYCLE:
-                    await session.bluez.set_powered(adapter, False)
-                    await self._pause(POWER_GAP_S)
-                    await session.bluez.set_powered(adapter, True)
-                case Step.RESET:
-                    await session.bluez.request_reset(adapter)
-        except BluezError as error:
-            log.warning("could not %s: %s", step.value, error)
+        if step is not None:
+            await session.take(step, self._adapter)
 
     # what is heard
 
-    def _take(self, reception: Reception) -> None:
-        if self._waiting.full():
-            self._dropped += 1
-        else:
-            self._waiting.put_nowait(reception)
+    def _tell_tally(self) -> None:
+        if self._now() - self._tallied >= MINUTE:
+            self._tallied = self._now()
+            tally = self._backlog.tally()
+            log.debug("%d packets heard, %d dropped, %d waited at most", tally.heard, tally.dropped, tally.deepest)
 
     def _note_life(self) -> None:
         if not self._hearing.is_trusted:

@@ -142,6 +142,10 @@ class Bluez:
             raise
         return str(name)
 
+    async def start(self) -> None:
+        """Have the bus start bluetoothd. BluezError when it is not to be started so: disabled, masked or not there."""
+        await self._call(_BUS, "/org/freedesktop/DBus", _BUS, "StartServiceByName", "su", [SERVICE, 0])
+
     async def adapters(self) -> list[Adapter]:
         """In the order of their names. BluezError when bluetoothd is not there."""
         # By introspection: ObjectManager would send every stranger's device along.

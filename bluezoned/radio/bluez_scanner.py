@@ -25,7 +25,9 @@ from dbus_next.constants import PropertyAccess
 from dbus_next.service import ServiceInterface, dbus_property, method
 
 from bluezoned.advertisement import Advertisement, Reception
+from bluezoned.protocols import bluezone_iphone
 from bluezoned.radio.bluez_bus import BASE_UUID, MONITORING, Adapter, Bluez, BluezError, full_uuid
+from bluezoned.radio.bluez_reader import PhoneReader
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class _DummyMonitor(ServiceInterface):
 
 class Scanner:
     """One adapter's ear. In the running loop, `on_life` is called for each packet that bluetoothd lets through, and
-    `on_reception` with what it held."""
+    `on_reception` with what it held. `reader` is told of phones that must be read."""
 
     def __init__(
         self,
@@ -91,9 +93,13 @@ class Scanner:
         now: Callable[[], int],
         on_reception: Callable[[Reception], None],
         on_life: Callable[[], None],
+        reader: PhoneReader | None,
     ) -> None:
         self._bluez = bluez
         self._uuids = [full_uuid(uuid) for uuid in uuids]
+        if reader is not None:
+            self._uuids.append(bluezone_iphone.IPHONE_SERVICE)
+        self._reader = reader
         self._now = now
         self._on_reception = on_reception
         self._on_life = on_life
@@ -161,10 +167,12 @@ class Scanner:
         self._monitored = adapter.path
 
     def _hear(self, device: BLEDevice, heard: AdvertisementData) -> None:
-        del device  # with the address
         if heard.rssi == _WEAKEST:
             return
         self._on_life()
+        if self._reader is not None and bluezone_iphone.is_shown(heard.service_uuids, heard.manufacturer_data):
+            self._reader.notice(device, heard.rssi)
+        del device  # with the address
         advertisement = Advertisement(
             frozenset(self._short(heard.service_uuids)),
             {uuid: data for text, data in heard.service_data.items() if (uuid := self._word(text)) is not None},

@@ -17,6 +17,7 @@ class Step(Enum):
     REGISTER_ANEW = "advertise through a new connection"
     POWER_CYCLE = "switch the adapter off and on"
     RESET = "ask the system to reset Bluetooth"
+    START = "have bluetoothd started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ SILENT = Ladder(
 )
 """Not one packet of anybody is heard. A field at night is as silent as a dead controller, so each climb is slower, down
 to one in an hour."""
+
+
+ABSENT = Ladder(((5 * SECOND, Step.START),), slowest=12)
+"""There is no bluetoothd. systemd starts a crashed one at once and a restart takes a second or two; but one that lost
+the D-Bus ends in good order, and nobody starts it. Who wants none masks it, and is asked once a minute at most."""
 
 
 class Recovery:

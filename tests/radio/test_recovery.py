@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from bluezoned.radio.recovery import MINUTE, REFUSED, SECOND, SILENT, Ladder, Recovery, Step
+from bluezoned.radio.recovery import ABSENT, MINUTE, REFUSED, SECOND, SILENT, Ladder, Recovery, Step
 
 
 def steps(recovery: Recovery, end: int) -> list[tuple[int, Step]]:
@@ -61,3 +61,11 @@ def test_a_clock_that_went_back_begins_the_trouble_anew() -> None:
     recovery.due(MINUTE)
     assert recovery.due(0) is None
     assert recovery.due(20 * SECOND) is Step.RESTART_SCAN
+
+
+def test_an_absent_bluetoothd_is_started_soon_and_then_rarely() -> None:
+    asked = [second for second, _ in steps(Recovery(ABSENT), 10 * MINUTE)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert asked[0] == 5
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 60
