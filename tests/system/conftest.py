@@ -14,8 +14,14 @@ import pytest
 
 from tests.system.medium.client import SOCKET, Air
 
+TREE = Path(__file__).parents[2]
+
 EXTENDED, LEGACY = (0, 1), (2, 3)
 """Controllers: with and without extended advertising."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--crowd-minutes", type=float, default=2.5, help="how long the crowd of test_crowd stays")
 
 
 def run(*command: str, check: bool = True) -> str:
@@ -23,22 +29,22 @@ def run(*command: str, check: bool = True) -> str:
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=90).stdout
 
 
-def within(seconds: float, holds: Callable[[], bool], what: str) -> float:
-    """Seconds until it held. Fails when it does not."""
+def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
+    """Seconds until it held. Fails when it does not, with `what` there is instead."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > seconds:
-            pytest.fail(f"not within {seconds} s: {what}")
+            pytest.fail(f"not within {seconds:.0f} s: {what()}")
         time.sleep(0.2)
     return time.monotonic() - begun
 
 
-async def eventually(seconds: float, holds: Callable[[], bool], what: str) -> float:
+async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
     """The same, in a loop that has other work."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > seconds:
-            pytest.fail(f"not within {seconds} s: {what}")
+            pytest.fail(f"not within {seconds:.0f} s: {what()}")
         await asyncio.sleep(0.1)
     return time.monotonic() - begun
 
@@ -48,7 +54,7 @@ def air() -> Iterator[Air]:
     """Four controllers on one medium, with the real bluetoothd on them."""
     run("modprobe", "hci_vhci")
     drop_in = Path("/etc/systemd/system/bluetooth.service.d")
-    shutil.copytree(Path(__file__).parents[2] / "systemd" / drop_in.name, drop_in, dirs_exist_ok=True)
+    shutil.copytree(TREE / "systemd" / drop_in.name, drop_in, dirs_exist_ok=True)
     run("systemctl", "daemon-reload")
     SOCKET.unlink(missing_ok=True)
     said = Path("/run/air.out")
@@ -56,12 +62,12 @@ def air() -> Iterator[Air]:
         said.open("w") as out,
         subprocess.Popen([sys.executable, "-m", "tests.system.medium"], stdout=out, stderr=subprocess.STDOUT) as medium,
     ):
-        within(120, lambda: "the air is up" in said.read_text(), f"the air: {said.read_text()}")
+        within(120, lambda: "the air is up" in said.read_text(), said.read_text)
         run("systemctl", "restart", "bluetooth")
         air = Air()
         for controller in (*EXTENDED, *LEGACY):
             name = air.adapter(controller)
-            within(60, lambda name=name: is_powered(name), f"{name} of bluetoothd")
+            within(60, lambda name=name: is_powered(name), lambda name=name: f"{name} is off")
         yield air
         medium.kill()
 
@@ -70,3 +76,12 @@ def is_powered(adapter: str) -> bool:
     """As bluetoothd says."""
     command = ("busctl", "get-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered")
     return run(*command, check=False).strip() == "b true"
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """The programs and units of this tree."""
+    # Here, since boxes stand on what is above.
+    from tests.system import boxes
+
+    boxes.install()

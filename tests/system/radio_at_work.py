@@ -11,6 +11,7 @@ from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.clock import SystemClock
 from bluezoned.protocols import bluezone, gaen
 from bluezoned.radio.bluez import BluezRadio
+from bluezoned.radio.bluez_reader import Iphones
 from tests.system.conftest import eventually
 from tests.system.medium.client import Air
 
@@ -20,6 +21,10 @@ PHONE = "3A:00:00:00:00:01"
 PHONE_PAYLOAD = bytes(range(20))
 PHONE_DATA = bytes.fromhex("02011a 03036ffd 17166ffd") + PHONE_PAYLOAD
 """What a phone with GAEN sends: flags, UUID list, service data (Exposure Notification Bluetooth specification v1.2)."""
+
+APP_ROLLING_ID = bytes(range(100, 112))
+APP_DATA = bytes.fromhex("020102 0303564e 0fffb522") + APP_ROLLING_ID
+"""What the published Bluezone app for Android sends: flags, the UUID list, manufacturer data; it is connectable."""
 
 
 def numbered(number: int) -> Advertisement:
@@ -69,13 +74,13 @@ class AtWork:
                 and (health.hearing, health.advertising, health.problem) == (True, True, "")
             )
 
-        return await eventually(seconds, works, f"works: {self.radio.health()}, {len(self.heard) - since} heard")
+        return await eventually(seconds, works, lambda: f"{self.radio.health()}, {len(self.heard) - since} heard")
 
 
 @asynccontextmanager
-async def at_work(air: Air, controller: int) -> AsyncIterator[AtWork]:
+async def at_work(air: Air, controller: int, iphones: Iphones = Iphones.IGNORE) -> AsyncIterator[AtWork]:
     """The radio on one controller, with a phone near it."""
-    radio = BluezRadio(air.adapter(controller), SERVICES, SystemClock())
+    radio = BluezRadio(air.adapter(controller), SERVICES, SystemClock(), iphones=iphones)
     async with radio:
         work = AtWork(air, controller, radio)
 

@@ -15,7 +15,7 @@ from bluezoned.protocols import bluezone, gaen
 from bluezoned.radio import bluez_advertiser
 from tests.system.conftest import EXTENDED, LEGACY, eventually
 from tests.system.medium.client import Air
-from tests.system.radio_at_work import at_work, number_of, numbered
+from tests.system.radio_at_work import APP_DATA, APP_ROLLING_ID, at_work, number_of, numbered
 
 KINDS = pytest.mark.parametrize("controllers", [EXTENDED, LEGACY], ids=["extended", "legacy"])
 ROTATIONS = 96
@@ -33,11 +33,12 @@ async def test_no_packet_mixes_old_and_new(air: Air, controllers: tuple[int, int
         mark, asked = air.mark(), {}
         for number in range(1, ROTATIONS + 1):
             asked[number] = time.time()
+            here = air.mark()
             await work.radio.advertise(numbered(number))
-            await eventually(30, lambda number=number: work.is_on_air(number, mark), f"identifier {number}")
+            await eventually(30, lambda number=number, here=here: work.is_on_air(number, here), work.radio.health)
             await asyncio.sleep(0.3)
         since = len(work.heard)
-        await eventually(30, lambda: work.hears_phone(since), "the phone, while rotating")
+        await eventually(30, lambda: work.hears_phone(since), work.radio.health)
     packets = air.since(mark, controllers[0])
     addresses, numbers = defaultdict(set), defaultdict(set)
     for packet in packets:
@@ -70,7 +71,7 @@ async def test_each_packet_is_heard_with_its_own_level(
     async with at_work(air, controllers[0]) as ear, at_work(air, controllers[1]) as mouth:
         air.order("send_phones_away")
         await mouth.radio.advertise(numbered(7))
-        await eventually(60, lambda: bool(levels(ear, 0)), "the peer")
+        await eventually(60, lambda: bool(levels(ear, 0)), ear.radio.health)
         air.set_rssi(controllers[1], controllers[0], ramp)
         mark, since = air.mark(), len(ear.heard)
         await asyncio.sleep(20)
@@ -92,12 +93,10 @@ def levels(ear: object, since: int) -> list[int]:
 
 @KINDS
 async def test_phones_that_no_one_here_wrote_are_heard(air: Air, controllers: tuple[int, int]) -> None:
-    rolling_id, identifier = bytes(range(100, 112)), bytes(range(20, 40))
-    # The published Bluezone app: connectable, with flags, the UUID list and manufacturer data.
-    app = bytes.fromhex("020102 0303564e 0fffb522") + rolling_id
+    identifier = bytes(range(20, 40))
     phone = bytes.fromhex("02011a 03036ffd 17166ffd") + identifier
     async with at_work(air, controllers[0]) as work:
-        air.phone(controllers[0], "3A:00:00:00:00:02", app, rssi=-71, kind=0, every_ms=200, times=200)
+        air.phone(controllers[0], "3A:00:00:00:00:02", APP_DATA, rssi=-71, kind=0, every_ms=200, times=200)
         air.phone(controllers[0], "3A:00:00:00:00:03", phone, rssi=-82, kind=3, every_ms=200, times=200)
 
         def are_heard() -> bool:
@@ -106,6 +105,6 @@ async def test_phones_that_no_one_here_wrote_are_heard(air: Air, controllers: tu
                 for r in work.heard
                 if bluezone.SERVICE in r.advertisement.service_uuids
             } | {(r.advertisement.service_data.get(gaen.SERVICE), r.rssi) for r in work.heard}
-            return {(rolling_id, -71), (identifier, -82)} <= said
+            return {(APP_ROLLING_ID, -71), (identifier, -82)} <= said
 
-        await eventually(60, are_heard, "both phones")
+        await eventually(60, are_heard, work.radio.health)

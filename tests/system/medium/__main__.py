@@ -13,16 +13,18 @@ import json
 import os
 import random
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from tests.system.medium.controller import Controller
+from tests.system.medium.crowd import LEGACY_ADVERTISING, Crowd, legacy_packet
 
 TICK_S = 0.005
 DEFAULT_RSSI = -50
 
-_LEGACY_ADVERTISING, _EXTENDED_ADVERTISING = 0x0B, 0x37
-"""RootCanal's numbers of link layer packets."""
+_EXTENDED_ADVERTISING = 0x37
+"""RootCanal's number of that link layer packet."""
 
 _TYPES = {0: "ADV_IND", 1: "ADV_DIRECT_IND", 2: "ADV_SCAN_IND", 3: "ADV_NONCONN_IND"}
 _RANDOM_KINDS = {0: "NRPA", 1: "RPA", 3: "static"}
@@ -43,6 +45,7 @@ class Medium:
         self._muted: set[int] = set()
         self._chance = random.Random(1)
         self._phones: set[asyncio.Task[None]] = set()
+        self._crowd: Crowd
         self.controllers = [Controller(number, number in legacy, self._transmit) for number in range(count)]
 
     async def run(self) -> None:
@@ -84,7 +87,7 @@ class Medium:
                 loop.call_soon(receiver.receive, packet, phy, levels[-1])
 
     def _write_down(self, sender: int, packet: bytes) -> None:
-        if packet[0] == _LEGACY_ADVERTISING:
+        if packet[0] == LEGACY_ADVERTISING:
             kind, data = _TYPES.get(packet[15], str(packet[15])), packet[16:]
         elif packet[0] == _EXTENDED_ADVERTISING:
             kind, data = "EXTENDED", packet[22:]
@@ -121,11 +124,12 @@ class Medium:
             case "plug_in":
                 self.controllers[order["controller"]].plug_in()
             case "phone":
-                phone = asyncio.create_task(self._phone(**order))
-                self._phones.add(phone)
-                phone.add_done_callback(self._phones.discard)
+                self._begin(self._phone(**order))
             case "crowd":
-                return {"sent": await self._crowd(**order)}
+                self._crowd = Crowd(**order)
+                self._begin(self._crowd.send(self._receive))
+            case "crowd_tally":
+                return {"residents": self._crowd.residents_sent, "visitors": self._crowd.visitors_sent}
             case "send_phones_away":
                 for phone in self._phones:
                     phone.cancel()
@@ -133,32 +137,21 @@ class Medium:
                 return {"error": f"no such order: {unknown}"}
         return {"adapters": {c.number: c.hci_index for c in self.controllers}}
 
+    def _begin(self, sending: Coroutine[Any, Any, None]) -> None:
+        phone = asyncio.create_task(sending)
+        self._phones.add(phone)
+        phone.add_done_callback(self._phones.discard)
+
+    def _receive(self, rx: int, packet: bytes, rssi: int) -> None:
+        if rx not in self._muted:
+            self.controllers[rx].receive(packet, 0, rssi)
+
     async def _phone(self, rx: int, address: str, data: str, rssi: int, kind: int, every_ms: int, times: int) -> None:
         """A sender that is no controller of ours, near one receiver."""
-        packet = _packet(bytes.fromhex(address.replace(":", ""))[::-1], kind, bytes.fromhex(data))
+        packet = legacy_packet(bytes.fromhex(address.replace(":", ""))[::-1], kind, bytes.fromhex(data))
         for _ in range(times):
-            if rx not in self._muted:
-                self.controllers[rx].receive(packet, 0, rssi)
+            self._receive(rx, packet, rssi)
             await asyncio.sleep(every_ms / 1000)
-
-    async def _crowd(self, rx: int, count: int, per_second: int, service: int, rssi: int, seed: int) -> int:
-        """`count` strangers, each with an address and an identifier of its own, one packet each."""
-        chance = random.Random(seed)
-        uuid = service.to_bytes(2, "little")
-        begun = time.monotonic()
-        for number in range(count):
-            address = bytearray(chance.randbytes(6))
-            address[5] &= 0x3F
-            data = b"\x03\x03" + uuid + bytes((23, 0x16)) + uuid + chance.randbytes(20)
-            self.controllers[rx].receive(_packet(bytes(address), 3, data), 0, rssi)
-            while (number + 1) / per_second > time.monotonic() - begun:
-                await asyncio.sleep(TICK_S)
-        return count
-
-
-def _packet(address: bytes, kind: int, data: bytes) -> bytes:
-    """RootCanal's form of a legacy advertisement from a random address."""
-    return bytes((_LEGACY_ADVERTISING,)) + address + bytes(6) + bytes((1, 0, kind)) + data
 
 
 async def main() -> None:

@@ -61,6 +61,18 @@ class Air:
         what = {"rx": rx, "address": address, "data": data.hex(), "rssi": rssi}
         self.order("phone", **what, kind=kind, every_ms=every_ms, times=times)
 
+    def crowd(
+        self, rx: int, per_second: int, seconds: int, residents: Sequence[bytes], visitors: int, rssi: int = -60
+    ) -> None:
+        """See Crowd. It comes at once and goes by itself, or with `send_phones_away`."""
+        sent = [data.hex() for data in residents]
+        self.order("crowd", rx=rx, per_second=per_second, seconds=seconds, residents=sent, visitors=visitors, rssi=rssi)
+
+    def crowd_tally(self) -> tuple[int, int]:
+        """Packets sent so far by the residents and the visitors of the crowd."""
+        tally = self.order("crowd_tally")
+        return tally["residents"], tally["visitors"]
+
     def mark(self) -> int:
         """A place in the log."""
         return self._log.stat().st_size
