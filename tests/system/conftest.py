@@ -60,7 +60,7 @@ def air() -> Iterator[Air]:
     said = Path("/run/air.out")
     with (
         said.open("w") as out,
-        subprocess.Popen([sys.executable, "-m", "tests.system.medium"], stdout=out, stderr=subprocess.STDOUT) as medium,
+        subprocess.Popen([*medium_python(), "-m", "tests.system.medium"], stdout=out, stderr=out) as medium,
     ):
         within(120, lambda: "the air is up" in said.read_text(), said.read_text)
         run("systemctl", "restart", "bluetooth")
@@ -70,6 +70,14 @@ def air() -> Iterator[Air]:
             within(60, lambda name=name: is_powered(name), lambda name=name: f"{name} is off")
         yield air
         medium.kill()
+
+
+def medium_python() -> list[str]:
+    """The interpreter, with the newer C library that RootCanal needs where the guest has an older one."""
+    newer = Path("/opt/newer/usr/lib/x86_64-linux-gnu")
+    if not newer.exists():
+        return [sys.executable]
+    return [str(newer / "ld-linux-x86-64.so.2"), "--library-path", str(newer), sys.executable]
 
 
 def is_powered(adapter: str) -> bool:

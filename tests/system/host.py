@@ -13,6 +13,7 @@ BLUEZONED_VM_CACHE or ~/.cache/bluezoned/vm. Root is needed to build one.
 from __future__ import annotations
 
 import argparse
+import configparser
 import contextlib
 import hashlib
 import os
@@ -39,6 +40,12 @@ PACKAGES = {
 
 CARRIED = ("bluezoned", "tests", "systemd", "config", "setup.cfg", "pyproject.toml")
 """What of the tree the guest needs."""
+
+TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis")
+"""What the tests need besides what setup.cfg says that the programs do."""
+
+NOT_AS_WHEELS = ("systemd-python",)
+"""Has none, so it comes from Debian."""
 
 BOOT_S = 300
 TESTS_S = 2400
@@ -75,9 +82,18 @@ def install_tools() -> None:
     subprocess.run([*as_root, *command], check=True, stdout=subprocess.DEVNULL)
 
 
+def requirements() -> str:
+    """What the guest's Python gets as wheels, one a line."""
+    setup = configparser.ConfigParser()
+    setup.read(TREE / "setup.cfg")
+    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["authority"]
+    lines = [line for line in needed.split("\n") if line and not line.startswith(NOT_AS_WHEELS)]
+    return "".join(f"{line}\n" for line in (*lines, *TOOLS))
+
+
 def image(suite: str) -> Path:
     """The folder with the kernel and the disk, built where no such one is kept."""
-    recipe = hashlib.sha256(suite.encode())
+    recipe = hashlib.sha256(suite.encode() + requirements().encode())
     for part in sorted(GUEST.iterdir()):
         recipe.update(part.name.encode() + part.read_bytes())
     cache = Path(os.environ.get("BLUEZONED_VM_CACHE", Path.home() / ".cache" / "bluezoned" / "vm"))
@@ -88,6 +104,7 @@ def image(suite: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     say(f"building a {suite} disk in {place}; one to four minutes")
+    (place / "requirements.txt").write_text(requirements())
     begun = time.monotonic()
     as_root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PIP_INDEX_URL,PIP_CONFIG_FILE"]
     done = subprocess.run([*as_root, "bash", str(GUEST / "build.sh"), suite, str(place)], check=False)

@@ -1,5 +1,6 @@
 #!/bin/bash
-# build.sh SUITE OUT: the guest's kernel, first file system and disk, of Debian's own packages. As root.
+# build.sh SUITE OUT: the guest's kernel, first file system and disk, of Debian's own packages, with the wheels that
+# OUT/requirements.txt names. As root.
 set -euo pipefail
 suite=$1
 out=$2
@@ -22,9 +23,13 @@ wheels() {
         --python-version "$python" $platforms --platform manylinux2014_x86_64 --platform manylinux1_x86_64 \
         --platform any --implementation cp --only-binary=:all: "$@"
 }
-wheels --requirement "$here/requirements.txt"
+wheels --requirement "$out/requirements.txt"
 # Only its shared library is wanted, none of what its Python side needs.
 wheels --no-deps 'rootcanal==1.13.0'
+if [ "$suite" = bookworm ]; then
+    # It was linked against a newer C library than this suite's, which the medium alone is run with.
+    mmdebstrap --quiet --variant=extract --include=libc6,libstdc++6,libgcc-s1 trixie "$root/opt/newer"
+fi
 
 echo bluezoned-vm > "$root/etc/hostname"
 printf '127.0.0.1 localhost bluezoned-vm\n' > "$root/etc/hosts"
