@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,10 @@ from bluezoned.clock import Clock, SystemClock, rest
 from bluezoned.config import Config
 from bluezoned.control import interface
 from bluezoned.control.report import StatusReport
-from bluezoned.errors import ConfigError, RadioError, StoreError
+from bluezoned.errors import AlertError, ConfigError, RadioError, StoreError
 from bluezoned.event import Event
 from bluezoned.feed.spool import Spool
+from bluezoned.hand import Hand
 from bluezoned.hardware import Hardware
 from bluezoned.protocols import registry
 from bluezoned.protocols.bluezone import KeySchedule
@@ -142,6 +143,8 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
             aside = [tasks.create_task(_offer(config, box))]
             if signaller is not None:
                 aside.append(tasks.create_task(signaller.run()))
+            if (obeying := _hand(config, box, clock, parts, signaller)) is not None:
+                aside.append(tasks.create_task(obeying))
             for wish in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(wish, tracing.cancel)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
@@ -158,6 +161,22 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
                 task.cancel()
             with suppress(StoreError):
                 device.tick(clock.now())
+
+
+def _hand(
+    config: Config, box: Box, clock: Clock, parts: Hardware, signaller: Signaller | None
+) -> Coroutine[None, None, None] | None:
+    """What obeys the buttons, where there are any."""
+    alert = config.alert
+    hand = Hand(box, clock, signaller, alert.consent_timeout_s * SECOND, alert.erase_hours)
+    buttons = parts.buttons(hand.change)
+    if alert.consent == "button":
+        box.asks = hand.ask if buttons is not None else _without_a_button
+    return None if buttons is None else hand.run(buttons.are_pressed())
+
+
+def _without_a_button(_: Callable[[], None]) -> None:
+    raise AlertError("the settings ask for the carrier's hand at the button, and the button does not work")
 
 
 def _rhythm(config: Config) -> Rhythm:

@@ -77,11 +77,16 @@ class Box:
         """Called when something that the control interface shows may have changed."""
         self.hardware_problem: Callable[[], str] = lambda: ""
         """Asks why a light, buzzer or button does not work; empty when all is well."""
+        self.asks: Callable[[Callable[[], None]], None] = lambda act: act()
+        """Does what was asked for once the carrier agrees; at once where the one who calls is trusted to have asked."""
+        self.awaits_yes = False
+        """Whether such a question is open."""
         self._spool = spool
         self._indicator = indicator
         self._recorder = recorder
         self._rhythm = rhythm
         self._store_fails = False
+        self._button_is_stuck = False
         self._noted: Indication | None = None
         """The trouble that the carrier has taken note of; forgotten when something else is shown."""
         self._looks: int | None = -1
@@ -284,6 +289,7 @@ class Box:
             Indication.CANNOT_HEAR: not health.hearing,
             Indication.CANNOT_ADVERTISE: not health.advertising,
             Indication.KEYS_STALE: issued is None or at - issued > self._rhythm.stale_after,
+            Indication.BUTTON_STUCK: self._button_is_stuck,
             Indication.SOMEONE_NEAR: self.device.nearby(at) > 0,
         }
         return weightiest(indication for indication, holds in states.items() if holds)
@@ -308,7 +314,7 @@ class Box:
             sentence=indication.sentence,
             nearby=self.device.nearby(self.clock.now()),
             keys_updated_at=None if issued is None else issued // 1000,
-            last_upload=None if last is None else last.state,
+            last_upload="unconfirmed" if self.awaits_yes else None if last is None else last.state,
             last_upload_problem="" if last is None else last.problem,
             hearing=health.hearing,
             advertising=health.advertising,
@@ -333,7 +339,13 @@ class Box:
         ]
 
     def consent(self, code: str) -> None:
-        """The carrier's yes: see Device.consent. The upload lies in the outbox when this returns."""
+        """The carrier's yes: see Device.consent. The upload lies in the outbox when this returns, or when the carrier
+        has held the button, where settings ask for that."""
+        self.device.check_consent(code)
+        self.asks(lambda: self._publish(code))
+        self._tell()
+
+    def _publish(self, code: str) -> None:
         self.device.consent(code, self.clock.now())
         log.info("consent given: own keys are sealed and wait to be sent", extra=Event.CONSENT.fields())
         self.lay_out_uploads()
@@ -360,6 +372,17 @@ class Box:
     def end_recording(self) -> None:
         """Before its time."""
         self._recorder.end()
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused.is_set()
+
+    def note_button(self, *, is_stuck: bool) -> None:
+        """A button is pressed without end, or is free again."""
+        self._button_is_stuck = is_stuck
+        if is_stuck:
+            log.warning("%s", Indication.BUTTON_STUCK.sentence)
+        self._tell()
 
     def pause(self) -> None:
         """Neither send nor hear until `resume`, also over a restart."""

@@ -172,6 +172,12 @@ class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Both together pause and resume."""
     button_to: Literal["", "ground", "3v3"] = ""
     """Where the pressed button joins its pin to."""
+    consent: Literal["call", "button"] = "call"
+    """button: bluezonectl's word is not enough, the carrier must hold the button too."""
+    consent_timeout_s: Annotated[Seconds, Meta(ge=10, le=600)] = 60
+    """Long enough to take the box out of a pocket; longer, somebody else's hand may come by."""
+    erase_hours: Annotated[int, Meta(ge=0, le=72, extra={"unit": "hours"})] = 4
+    """What five presses and a hold unlearn; 0: nothing. An evening."""
     quiet_hours: Annotated[str, Meta(pattern="^(|([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])\\Z")] = ""
     """Local time. A sound that falls into them comes at their end."""
     discreet: bool = False

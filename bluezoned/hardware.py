@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bluezoned import config as options
 from bluezoned.alert import wiring as wirings
@@ -22,6 +22,9 @@ from bluezoned.alert.wiring import FULL, Channel, Wiring
 from bluezoned.clock import Clock
 from bluezoned.config import Config
 from bluezoned.errors import AlertError, ConfigError
+
+if TYPE_CHECKING:
+    from bluezoned.alert.gpio import Buttons
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ def wiring(alert: options.Alert) -> Wiring:
     )
     if alert.button_2 and not alert.button:
         described = replace(described, buttons=(*preset.buttons[:1], alert.button_2))
+    if alert.consent == "button" and not described.buttons:
+        raise ConfigError('alert.consent: "button" needs a button (alert.button or a preset that has one)')
     if (problem := wirings.problem(described)) is not None:
         raise ConfigError(f"alert: {problem}")
     return described
@@ -105,6 +110,20 @@ class Hardware:
         if self._alert.kernel_led:
             self._add(outputs, lambda: KernelLed(self._alert.kernel_led, level))
         return Signaller(Outputs(outputs), clock, manner, ask) if outputs else None
+
+    def buttons(self, changed: Callable[[int, bool], None]) -> Buttons | None:
+        """None where there are none, or none that can be had."""
+        if self._factory is None or not self._wiring.buttons:
+            return None
+        from bluezoned.alert.gpio import Buttons
+
+        try:
+            buttons = Buttons(self._wiring, self._factory, changed)
+        except AlertError as error:
+            self._note(error)
+            return None
+        self._parts.callback(buttons.close)
+        return buttons
 
     def close(self) -> None:
         """Dark, silent, given back."""

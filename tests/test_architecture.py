@@ -33,6 +33,7 @@ PROGRAMS = {
     "cli",
     "board",
     "hardware",
+    "hand",
     "box",
     "assembly",
     "recorder",

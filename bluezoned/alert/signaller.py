@@ -80,6 +80,7 @@ class Signaller:
         self._sounded: dict[Indication, int] = {}
         self._sounds = 0
         self._is_acknowledged = False
+        self._is_asking = False
         self._once: list[Pattern] = []
         self._is_once = False
         self._playing: asyncio.Task[None] | None = None
@@ -109,6 +110,11 @@ class Signaller:
         self._once = [self._manners(answer.value)]
         self._restart()
 
+    def question(self, is_open: bool) -> None:
+        """The box waits for a yes, or no more."""
+        self._is_asking = is_open
+        self._restart()
+
     async def run(self) -> None:
         """Until cancelled; dark and silent afterwards."""
         try:
@@ -135,6 +141,8 @@ class Signaller:
                 await self._clock.sleep(step.duration)
 
     def _next(self) -> Pattern:
+        if self._is_asking:
+            return Answer.QUESTION.value
         if self._stands_still():
             return patterns.DARK
         indication, acknowledged = self._ask()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bluezoned.cli.context import Context, json_option
+from bluezoned.cli.context import FAILED, Context, fail, json_option
+from bluezoned.control.proxy import DaemonProxy
 
 
 @click.command()
@@ -32,11 +33,27 @@ def consent(context: Context, code: str, yes: bool) -> None:
     """
     if not yes:
         click.confirm("Warn those who were near this box, by publishing its keys of the last 14 days?", abort=True)
-    context.ask(lambda daemon: daemon.consent(code))
+    if not context.ask(lambda daemon: _consented(daemon, code, context.as_json)):
+        fail(
+            "The button was not held in time, or the carrier said no: nothing was sent, the code is still good.", FAILED
+        )
     context.tell(
         {"consent": "given"},
         lambda: "Thank you. The keys are sealed and go out at the next visit to the authority.",
     )
+
+
+async def _consented(daemon: DaemonProxy, code: str, is_quiet: bool) -> bool:
+    """Whether the carrier agreed, by their hand too where the box asks for it."""
+    await daemon.consent(code)
+    was_asked = False
+    async for report in daemon.watch():
+        if report.last_upload != "unconfirmed":
+            return not was_asked or report.last_upload == "pending"
+        if not was_asked and not is_quiet:
+            click.echo("Now hold the button of the box for three seconds: it counts them with tones.")
+        was_asked = True
+    return False
 
 
 @click.command()

@@ -62,7 +62,7 @@ class StatusReport:
     keys_updated_at: int | None
     """Seconds UTC: when the authority issued the newest list that is wholly applied."""
     last_upload: str | None
-    """`pending`, `accepted`, `refused` or `revoked`."""
+    """`pending`, `accepted`, `refused` or `revoked`; `unconfirmed` while the box waits for its carrier's hand."""
     last_upload_problem: str
     hearing: bool
     advertising: bool

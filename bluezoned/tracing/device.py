@@ -350,18 +350,24 @@ class Device:
         when no list of the authority has been seen yet (its sealing key is in it); ProtocolError when the code has
         no possible form.
         """
-        if self._index is None:
-            raise AuthorityError("nothing has been received from the authority yet, so there is no key to seal with: "
-                                 "let the box fetch the list once, then consent again")  # fmt: skip
+        index = self.check_consent(code)
         protocol = self._settings.advertised
         until = self._keyring.cut(at)
         keys = tuple(protocol.publish(k, until) for k in self._keyring.publishable(at, at - self._settings.retention))
         nonce = Opaque(self._random(16))
         message = upload.Upload(upload.normalise_code(code), keys, nonce)
-        sealed = upload.seal(message, self._index.sealing_key)
+        sealed = upload.seal(message, index.sealing_key)
         with self._store.transaction():
             row = self._store.put_upload(nonce, sealed, at)
             self._keyring.bind(row, at)
+
+    def check_consent(self, code: str) -> key_index.KeyIndex:
+        """Raises what `consent` would; else the index whose key it will seal with."""
+        if self._index is None:
+            raise AuthorityError("nothing has been received from the authority yet, so there is no key to seal with: "
+                                 "let the box fetch the list once, then consent again")  # fmt: skip
+        upload.normalise_code(code)
+        return self._index
 
     def pending_uploads(self) -> dict[bytes, bytes]:
         """Sealed messages that wait for a receipt, by a tag of 8 bytes that tells nothing."""
