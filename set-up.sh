@@ -6,8 +6,9 @@ set -eu
 venv=$1
 
 # systemd-python is compiled (no wheels exist), the tests and the demo talk over a private D-Bus, and the tests ask
-# systemd's tools and polkit what they make of ours.
-packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl polkitd systemd"
+# systemd's tools and polkit what they make of ours. They start a PostgreSQL of their own; Debian's also starts one,
+# which nobody here uses.
+packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl polkitd systemd postgresql"
 
 ./need.sh $packages
 
@@ -25,4 +26,4 @@ fi
 
 echo "Setting up $venv with $("$python" --version); this takes a minute or two."
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,dev]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,postgres,dev]'

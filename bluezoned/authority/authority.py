@@ -99,7 +99,7 @@ class Authority:
     def revoke(self, case_id: str, at: int) -> list[str]:
         """Take back a case and all that came of it; the next batches tell. Their ids. CaseError when unknown."""
         with self._store.transaction() as transaction:
-            if transaction.case(case_id) is None:
+            if transaction.locked_case(case_id) is None:
                 raise CaseError(CaseProblem.UNKNOWN)
             revoked = transaction.descendants(case_id)
             transaction.revoke(revoked, at)
@@ -118,7 +118,7 @@ class Authority:
         return Guessing(last_day, guard.is_shut(at, last_day), guard.held_until)
 
     def _live_case(self, transaction: Transaction, case_id: str) -> Case:
-        found = transaction.case(case_id)
+        found = transaction.locked_case(case_id)
         if found is None:
             raise CaseError(CaseProblem.UNKNOWN)
         if found.revoked is not None:
@@ -139,11 +139,13 @@ class Authority:
 
     def _accept(self, transaction: Transaction, message: Upload, at: int) -> bytes:
         bound_to = _digest(message)
+        digest = verification.digest(message.code, self._secrets.pepper)
+        transaction.lock_case_of_code(digest)
         earlier = transaction.upload(message.nonce)
         if earlier is not None:
             same = earlier.digest == bound_to
             return earlier.receipt if same else self._refusal(message.nonce, Problem.NONCE_REUSED, at)
-        code = self._code(transaction, message.code, at)
+        code = self._code(transaction, message.code, digest, at)
         if isinstance(code, Problem):
             return self._refusal(message.nonce, code, at)
         found = transaction.case(code.case)
@@ -164,11 +166,11 @@ class Authority:
         transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, attributed)
         return receipt
 
-    def _code(self, transaction: Transaction, text: str, at: int) -> Code | Problem:
+    def _code(self, transaction: Transaction, text: str, digest: bytes, at: int) -> Code | Problem:
         short = verification.is_short(text)
         if short and transaction.guard().is_shut(at, transaction.failures(at - DAY)):
             return Problem.CODE_LOCKED
-        code = transaction.code(verification.digest(text, self._secrets.pepper))
+        code = transaction.code(digest)
         if code is None:
             if short:
                 self._note_failure(transaction, at)

@@ -22,13 +22,14 @@ from cryptography.hazmat.primitives.serialization import (
 from bluezoned import upload
 from bluezoned.authority import settings
 from bluezoned.authority.authority import Authority, Secrets
+from bluezoned.authority.database import Database, open_database
 from bluezoned.authority.enrolment import Enrolment
 from bluezoned.authority.office import Office
 from bluezoned.authority.personnel import Personnel
 from bluezoned.authority.publish import Publisher, write_whole
 from bluezoned.authority.settings import Settings
 from bluezoned.authority.sign_in import SignIn
-from bluezoned.authority.store import Store, open_engine
+from bluezoned.authority.store import Store
 from bluezoned.errors import ConfigError
 from bluezoned.protocols.protocol import DAY, Random
 from bluezoned.upload import UploadError
@@ -40,6 +41,7 @@ class House:
 
     settings: Settings
     secrets: Secrets
+    database: Database
     store: Store
     authority: Authority
     publisher: Publisher
@@ -49,7 +51,7 @@ class House:
     enrolment: Enrolment
 
     def close(self) -> None:
-        self.store.close()
+        self.database.close()
 
 
 def found_house(directory: Path, name: str, random: Random) -> None:
@@ -85,7 +87,8 @@ def open_house(directory: Path, random: Random) -> House:
     its database is."""
     kept = _secrets(directory)
     chosen = settings.read(directory / "authority.toml")
-    store = Store(open_engine(f"sqlite:///{_database(directory)}"))
+    database = open_database(chosen.database.url or f"sqlite:///{_database_file(directory)}")
+    store = Store(database)
     publisher = Publisher(
         store,
         kept,
@@ -100,6 +103,7 @@ def open_house(directory: Path, random: Random) -> House:
     return House(
         chosen,
         kept,
+        database,
         store,
         authority,
         publisher,
@@ -127,7 +131,7 @@ def _secrets(directory: Path) -> Secrets:
     return Secrets(signing_key, sealing_key, pepper)
 
 
-def _database(directory: Path) -> Path:
+def _database_file(directory: Path) -> Path:
     """Its path, 0600 before anything is in it: it holds keys that are not published yet."""
     path = directory / "authority.db"
     try:

@@ -11,16 +11,16 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Integer, String, Table, func, insert, or_, select
 
 from bluezoned.authority.case import Case
-from bluezoned.authority.store import _case as case_
-from bluezoned.authority.store import _code as code_
-from bluezoned.authority.store import _metadata as metadata
-from bluezoned.authority.store import _to_case as to_case
+from bluezoned.authority.database import METADATA
+from bluezoned.authority.store import to_case
+from bluezoned.authority.tables import case as case_
+from bluezoned.authority.tables import code as code_
 from bluezoned.authority.venue import Hours, Venue
 from bluezoned.authority.verification import Code
 
 _note = Table(
     "case_note",
-    metadata,
+    METADATA,
     Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), primary_key=True),
     Column("reference", String, nullable=False, index=True),
     Column("tested", Integer),
@@ -28,7 +28,7 @@ _note = Table(
 
 _venue = Table(
     "venue",
-    metadata,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", String, nullable=False, unique=True),
     Column("added", BigInteger, nullable=False),
@@ -36,7 +36,7 @@ _venue = Table(
 
 _outbreak = Table(
     "outbreak",
-    metadata,
+    METADATA,
     Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), primary_key=True),
     Column("venue_id", ForeignKey("venue.id"), nullable=False, index=True),
     Column("start", BigInteger, nullable=False),

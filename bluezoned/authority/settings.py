@@ -77,11 +77,27 @@ class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 14
 
 
+class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where cases, codes and unpublished keys are kept."""
+
+    url: Annotated[
+        str,
+        Meta(
+            # No password: people read this file, and libpq has a place for it that nobody else reads.
+            pattern=r"^(postgresql://([^:@/\s]+@)?[^@\s]+)?\Z",
+            description="PostgreSQL's address, such as postgresql://authority@db.example/authority; its password goes "
+            "into ~/.pgpass (PGPASSFILE). Empty: SQLite, in the file authority.db beside this one.",
+            extra={"shape": "postgresql://USER@HOST/DATABASE without a password, or nothing"},
+        ),
+    ] = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """authority.toml."""
 
     authority: Identity = Identity()
     publish: Publish = Publish()
+    database: Database = Database()
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = get_type_hints(Settings)
@@ -121,7 +137,9 @@ def _mistakes(document: Mapping[str, Any], source: str, lines: Mapping[tuple[str
             try:
                 msgspec.convert(value, kinds[option])
             except msgspec.ValidationError:
-                problem = f"{json.dumps(value, default=str)[:60]} is not allowed; allowed: {_allowed(kinds[option])}"
+                # Whoever writes a password there must not find it in the journal too.
+                told = "this" if option == "url" else json.dumps(value, default=str)[:60]
+                problem = f"{told} is not allowed; allowed: {_allowed(kinds[option])}"
                 yield Mistake(source, place, f"{section}.{option}", problem)
 
 

@@ -19,17 +19,15 @@ from sqlalchemy import (
     String,
     Table,
     delete,
-    event,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.schema import DDL
 
 from bluezoned.authority.credential import Passkey
+from bluezoned.authority.database import METADATA
 from bluezoned.authority.staff import Actor, Lock, Member, Role, Session, Stage
-from bluezoned.authority.store import _metadata as metadata
 from bluezoned.protocols.protocol import DAY
 
 AUDIT_KEPT = 730 * DAY
@@ -38,7 +36,7 @@ line."""
 
 _member = Table(
     "member",
-    metadata,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", String, nullable=False, unique=True),
     Column("role", String, nullable=False),
@@ -56,7 +54,7 @@ _member = Table(
 
 _passkey = Table(
     "passkey",
-    metadata,
+    METADATA,
     Column("id", LargeBinary, primary_key=True),
     Column("member_id", ForeignKey("member.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("credential", LargeBinary, nullable=False),
@@ -65,14 +63,14 @@ _passkey = Table(
 
 _recovery = Table(
     "recovery_code",
-    metadata,
+    METADATA,
     Column("digest", LargeBinary, primary_key=True),
     Column("member_id", ForeignKey("member.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
 _session = Table(
     "session",
-    metadata,
+    METADATA,
     Column("digest", LargeBinary, primary_key=True),
     Column("member_id", ForeignKey("member.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("stage", String, nullable=False),
@@ -83,7 +81,7 @@ _session = Table(
 
 _audit = Table(
     "audit",
-    metadata,
+    METADATA,
     Column("id", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False, index=True),
     Column("actor", String, nullable=False),
@@ -92,27 +90,8 @@ _audit = Table(
     Column("detail", String, nullable=False),
 )
 
-# A line is never changed, and none is lost before its time: a hand in the database is refused as well as an error here.
-_KEEP_AUDIT = {
-    "sqlite": (
-        "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
-        "CREATE TRIGGER audit_kept BEFORE DELETE ON audit "
-        f"WHEN OLD.at > (SELECT max(at) FROM audit) - {AUDIT_KEPT} "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
-    ),
-    "postgresql": (
-        "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF TG_OP = 'UPDATE' OR OLD.at > (SELECT max(at) FROM audit) - {AUDIT_KEPT} THEN "
-        "RAISE EXCEPTION 'the audit log is append-only'; END IF; RETURN OLD; END $$",
-        "CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse()",
-    ),
-}
-for _dialect, _statements in _KEEP_AUDIT.items():
-    for _statement in _statements:
-        # DDL fills in with %, of which there are none.
-        _ddl = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
-        event.listen(_audit, "after_create", _ddl)
+# A line is never changed, and none is lost before its time: revision 0002 made triggers, so that a hand in the database
+# is refused as well as an error here.
 
 
 class Act(Enum):

@@ -1,4 +1,4 @@
-"""The authority's memory: SQLAlchemy Core, SQLite by default. All of the authority's SQL is here.
+"""The authority's memory of cases, codes, keys and batches, as statements of SQLAlchemy Core.
 
 Every act is one transaction that the acts in authority.py open; retention is enforced by `prune` alone.
 """
@@ -10,106 +10,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    and_,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bluezoned.authority.case import Case
+from bluezoned.authority.database import Database
+from bluezoned.authority.tables import batch as _batch
+from bluezoned.authority.tables import case as _case
+from bluezoned.authority.tables import code as _code
+from bluezoned.authority.tables import fact as _fact
+from bluezoned.authority.tables import failure as _failure
+from bluezoned.authority.tables import key as _key
+from bluezoned.authority.tables import upload as _upload
 from bluezoned.authority.verification import Code, Guard
-from bluezoned.errors import StoreError
 from bluezoned.key_index import Batch
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DiagnosisKey, ReportType, Tier
-
-SCHEMA_VERSION = 1
-"""Kept as the fact `schema`. A later version brings its migrations with it."""
-
-_metadata = MetaData()
-
-_fact = Table("fact", _metadata, Column("name", String, primary_key=True), Column("value", BigInteger, nullable=False))
-
-_case = Table(
-    "case_",
-    _metadata,
-    Column("id", String, primary_key=True),
-    Column("tier", Integer, nullable=False),
-    Column("source", ForeignKey("case_.id", ondelete="SET NULL"), nullable=True, index=True),
-    Column("onset", Integer),
-    Column("opened", BigInteger, nullable=False),
-    Column("revoked", BigInteger),
-)
-
-_code = Table(
-    "code",
-    _metadata,
-    Column("digest", LargeBinary, primary_key=True),
-    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("issued", BigInteger, nullable=False),
-    Column("expires", BigInteger, nullable=False),
-    Column("used", BigInteger),
-)
-
-_failure = Table("failure", _metadata, Column("id", Integer, primary_key=True), Column("at", BigInteger, index=True))
-
-_upload = Table(
-    "upload",
-    _metadata,
-    Column("nonce", LargeBinary, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("received", BigInteger, nullable=False),
-    Column("receipt", LargeBinary, nullable=False),
-)
-
-_key = Table(
-    "key_",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("protocol", String, nullable=False),
-    Column("secret", LargeBinary, nullable=False, index=True),
-    Column("start", BigInteger, nullable=False),
-    Column("end", BigInteger, nullable=False),
-    Column("tier", Integer, nullable=False),
-    Column("report_type", Integer, nullable=False),
-    Column("days_since_onset", Integer),
-    Column("received", BigInteger, nullable=False),
-    Column("published_in", Integer, index=True),
-    Column("is_revoked", Boolean, nullable=False, default=False),
-    Column("revoked_in", Integer),
-)
-
-_batch = Table(
-    "batch",
-    _metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("name", String, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
-    Column("protocol", String, nullable=False),
-    Column("start", BigInteger, nullable=False),
-    Column("end", BigInteger, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,51 +43,6 @@ class WaitingKey:
 
     row: int
     key: DiagnosisKey
-
-
-def open_engine(url: str) -> Engine:
-    """The database at an SQLAlchemy `url`, its tables made where they are missing. StoreError when it cannot be used
-    or was written by a later version."""
-    # Parameters are keys and digests of codes: no error may print them.
-    engine = create_engine(url, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin)
-    try:
-        with engine.begin() as connection:
-            _metadata.create_all(connection)
-            version = connection.execute(select(_fact.c.value).where(_fact.c.name == "schema")).scalar()
-            if version is None:
-                connection.execute(insert(_fact).values(name="schema", value=SCHEMA_VERSION))
-            elif version > SCHEMA_VERSION:
-                raise StoreError("the database was written by a newer bluezone-authority: install that one again")
-    except SQLAlchemyError as error:
-        raise StoreError(f"cannot use the database ({_cause(error)}): is its directory there and writable?") from error
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # Ours begins transactions itself: the driver's own way would let two readers both believe they may write.
-    connection.isolation_level = None
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
-
-
-_PRAGMAS = (
-    "busy_timeout = 10000",  # ms; the server and the staff's commands write to the same file
-    "journal_mode = WAL",
-    "synchronous = FULL",  # a receipt is a promise: what it promises must outlast a pulled plug
-    "foreign_keys = ON",
-    "secure_delete = ON",  # what is forgotten is overwritten
-)
-
-
-def _begin(connection: Connection) -> None:
-    only_reads = connection.get_execution_options().get(_READS, False)
-    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
-
-
-_READS = "bluezoned_reads"
 
 
 class Transactions(Protocol):
@@ -198,39 +69,20 @@ class Joined:
 class Store:
     """What the authority remembers. Each method of a Transaction belongs inside `transaction` or `snapshot`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All or nothing; one at a time. StoreError when the database fails."""
-        with _translated(), self._engine.begin() as connection:
+        """All or nothing. StoreError when the database fails."""
+        with self._database.writing() as connection:
             yield Transaction(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[Transaction]:
         """For reading alone: sees one moment and waits for no writer. StoreError when the database fails."""
-        with _translated(), self._engine.execution_options(**{_READS: True}).begin() as connection:
+        with self._database.reading() as connection:
             yield Transaction(connection)
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise StoreError(
-            f"the database failed ({_cause(error)}), and nothing was changed: is the disk full, or does another "
-            "program hold the database?"
-        ) from error
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    """In the database's words where they hold no values: "database is locked", "disk I/O error"."""
-    return str(error.orig) if isinstance(error, OperationalError) else type(error).__name__
 
 
 class Transaction:
@@ -260,16 +112,27 @@ class Transaction:
 
     def case(self, case_id: str) -> Case | None:
         row = self._db.execute(select(_case).where(_case.c.id == case_id)).first()
-        return None if row is None else _to_case(row)
+        return None if row is None else to_case(row)
+
+    def locked_case(self, case_id: str) -> Case | None:
+        """The same for an act that decides on it: until the transaction ends, no other act decides on this case."""
+        row = self._db.execute(select(_case).where(_case.c.id == case_id).with_for_update()).first()
+        return None if row is None else to_case(row)
+
+    def lock_case_of_code(self, digest: bytes) -> None:
+        """As `locked_case`, for the case that a code was issued for, if any was."""
+        issued_for = select(_code.c.case_id).where(_code.c.digest == digest).scalar_subquery()
+        self._db.execute(select(_case.c.id).where(_case.c.id == issued_for).with_for_update())
 
     def cases(self) -> list[Case]:
         """Newest first."""
-        return [_to_case(row) for row in self._db.execute(select(_case).order_by(_case.c.opened.desc(), _case.c.id))]
+        return [to_case(row) for row in self._db.execute(select(_case).order_by(_case.c.opened.desc(), _case.c.id))]
 
     def descendants(self, case_id: str) -> list[str]:
-        """The case and every case that came of it."""
+        """The case and every case that came of it, locked: none can be added until the transaction ends."""
         found = [case_id]
         for parent in found:
+            self._db.execute(select(_case.c.id).where(_case.c.id == parent).with_for_update())
             rows = self._db.execute(select(_case.c.id).where(_case.c.source == parent))
             found += [child for (child,) in rows if child not in found]
         return found
@@ -442,8 +305,9 @@ class Transaction:
         self._db.execute(update(key).where(key.c.revoked_in == sequence).values(revoked_in=None))
 
     def put_fact(self, name: str, value: int) -> None:
-        if self._db.execute(update(_fact).where(_fact.c.name == name).values(value=value)).rowcount == 0:
-            self._db.execute(insert(_fact).values(name=name, value=value))
+        dialect = postgresql if self._db.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(_fact).values(name=name, value=value)
+        self._db.execute(new.on_conflict_do_update(index_elements=[_fact.c.name], set_={"value": value}))
 
     def fact(self, name: str) -> int:
         """0 where nothing is known."""
@@ -469,7 +333,7 @@ def _same_key(other: Any) -> Any:
     return and_(other.c.secret == _key.c.secret, other.c.protocol == _key.c.protocol, other.c.id != _key.c.id)
 
 
-def _to_case(row: Any) -> Case:
+def to_case(row: Any) -> Case:
     return Case(row.id, Tier(row.tier), row.source, row.onset, row.opened, row.revoked)
 
 

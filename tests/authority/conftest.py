@@ -1,4 +1,4 @@
-"""A ward, newly founded."""
+"""A ward, newly founded: once on SQLite and once on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,13 +8,50 @@ from pathlib import Path
 
 import pytest
 
+from bluezoned.authority.database import open_database
 from bluezoned.authority.house import found_house
+from tests.authority import postgres
+from tests.authority.postgres import Postgres
 from tests.authority.ward import Ward
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Postgres) -> str:
+    """A database with its tables, which others are copied from."""
+    name = postgres_server.make_database()
+    open_database(postgres_server.url(name)).close()
+    return name
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """As in authority.toml; empty for SQLite."""
+    if request.param == "sqlite":
+        return ""
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return server.url(server.make_database(request.getfixturevalue("postgres_template")))
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    found_house(tmp_path / "ward", "test", os.urandom)
-    opened = Ward(tmp_path / "ward")
+def ward_directory(tmp_path: Path, database_url: str) -> Path:
+    """An authority that is founded and not opened."""
+    directory = tmp_path / "ward"
+    directory.mkdir()
+    (directory / "authority.toml").write_text(f'[authority]\nname = "test"\n[database]\nurl = "{database_url}"\n')
+    found_house(directory, "test", os.urandom)
+    return directory
+
+
+@pytest.fixture
+def ward(ward_directory: Path) -> Iterator[Ward]:
+    opened = Ward(ward_directory)
     yield opened
-    opened.store.close()
+    opened.database.close()

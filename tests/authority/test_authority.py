@@ -65,6 +65,7 @@ def test_code_for_an_unknown_or_revoked_case_is_refused(ward: Ward) -> None:
 def test_code_is_not_kept(ward: Ward) -> None:
     code = ward.code(kind=Kind.LONG)
 
+    assert code.encode() not in ward.everything()
     assert all(code.encode() not in path.read_bytes() for path in ward.directory.glob("authority.db*"))
 
 

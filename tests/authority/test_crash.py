@@ -13,8 +13,12 @@ import sys
 from itertools import count
 from pathlib import Path
 
+import pytest
+
+from bluezoned.authority import settings
 from bluezoned.authority.verification import HOUR
 from bluezoned.protocols.protocol import Tier
+from tests.authority.postgres import Postgres
 from tests.authority.ward import NOON, Ward, key, message
 
 POINTS = frozenset({"open", "os.mkdir", "os.rename", "os.remove", "os.scandir", "os.listdir", "fcntl.flock"})
@@ -42,7 +46,20 @@ def publish_and_die(directory: Path, nth: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def test_killed_before_every_touch_of_a_file_the_feed_becomes_whole(ward: Ward, tmp_path: Path) -> None:
+def copied(ward: Ward, copy: Path, request: pytest.FixtureRequest) -> Path:
+    """The directory and its database, which nobody has open."""
+    shutil.copytree(ward.directory, copy)
+    url = settings.read(copy / "authority.toml").database.url
+    if url:
+        server: Postgres = request.getfixturevalue("postgres_server")
+        name = server.make_database(url.partition("@/")[2].partition("?")[0])
+        (copy / "authority.toml").write_text(f'[authority]\nname = "test"\n[database]\nurl = "{server.url(name)}"\n')
+    return copy
+
+
+def test_killed_before_every_touch_of_a_file_the_feed_becomes_whole(
+    ward: Ward, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     fallen = ward.authority.open_case(Tier.F0, NOON)
     taken, kept = key(), [key(), key(protocol="gaen"), key(protocol="dp3t")]
     ward.send_for(fallen.id, taken)
@@ -50,17 +67,16 @@ def test_killed_before_every_touch_of_a_file_the_feed_becomes_whole(ward: Ward, 
     for sent in kept:
         ward.send(message(ward.code(), sent), NOON)
     ward.authority.revoke(fallen.id, NOON)
-    ward.store.close()
+    ward.database.close()
 
     for nth in count(1):
-        copy = tmp_path / str(nth)
-        shutil.copytree(ward.directory, copy)
+        copy = copied(ward, tmp_path / str(nth), request)
         was_killed = publish_and_die(copy, nth)
         again = Ward(copy)
         again.publisher.publish(NOON + 2 * HOUR)
         again.require_whole()
         exports = again.exports()
-        again.store.close()
+        again.database.close()
 
         published = sorted(bytes(k.secret) for export in exports for k in export.keys)
         assert published == sorted(bytes(k.secret) for k in [taken, *kept])

@@ -65,14 +65,3 @@ def test_missing_or_damaged_key_is_said(tmp_path: Path, name: str, content: byte
 
     with pytest.raises(ConfigError, match=complaint):
         open_house(tmp_path, os.urandom)
-
-
-def test_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    found_house(tmp_path, "ward", os.urandom)
-    house = open_house(tmp_path, os.urandom)
-    with house.store.transaction() as transaction:
-        transaction.put_fact("schema", 99)
-    house.close()
-
-    with pytest.raises(Exception, match="newer bluezone-authority"):
-        open_house(tmp_path, os.urandom)

@@ -250,18 +250,21 @@ def test_runs_at_once_publish_everything_once(ward: Ward) -> None:
     for thread in threads:
         thread.join()
     for other in others:
-        other.store.close()
+        other.database.close()
 
     ward.require_whole()
     assert len(ward.exports()) == 3
 
 
+# PostgreSQL overwrites what was deleted only when it uses the place again; docs/operations.md says so.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_forgotten_keys_are_not_in_the_file_of_the_database(ward: Ward) -> None:
     sent = key()
     ward.send(message(ward.code(), sent), NOON)
 
+    assert any(sent.secret in path.read_bytes() for path in ward.directory.glob("authority.db*"))
     ward.publisher.publish(NOON + 15 * DAY)
-    ward.store.close()
+    ward.database.close()
 
     assert all(sent.secret not in path.read_bytes() for path in ward.directory.glob("authority.db*"))
 

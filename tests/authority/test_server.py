@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,9 +95,11 @@ class Served:
 
 
 @pytest_asyncio.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
     async with Desk(Ether(), NOON, tmp_path / "desk") as desk:
         running = Served(tmp_path, desk)
+        running.data.mkdir()
+        (running.data / "authority.toml").write_text(f'[database]\nurl = "{database_url}"\n')
         await running.act("init", "--yes", at_desk=False)
         await running.start()
         yield running
@@ -222,8 +223,10 @@ async def test_staff_publish_beside_the_server(served: Served) -> None:
 async def test_database_that_fails_is_said_without_a_word_of_what(served: Served) -> None:
     async with aiohttp.ClientSession() as session:
         body = sealed(served.code(), (await served.index(session)).sealing_key, os.urandom(32))
-        with sqlite3.connect(served.data / "authority.db") as database:
-            database.execute("DROP TABLE upload")
+        house = open_house(served.data, os.urandom)
+        with house.database.writing() as database:
+            database.exec_driver_sql("DROP TABLE upload")
+        house.close()
         async with session.post(f"{served.url}/v1/uploads", data=body) as response:
             answer = response.status, await response.json()
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from bluezoned import key_export, key_index, upload
+from bluezoned.authority.database import METADATA
 from bluezoned.authority.house import open_house
 from bluezoned.authority.verification import HOUR, Kind
 from bluezoned.opaque import Opaque
@@ -25,6 +26,7 @@ class Ward:
         self.directory = directory
         house = open_house(directory, os.urandom)
         self.house = house
+        self.database = house.database
         self.authority, self.publisher, self.store = house.authority, house.publisher, house.store
         self.public_key = house.secrets.signing_key.public_key()
         self.sealing_key = upload.public_sealing_key(house.secrets.sealing_key)
@@ -45,6 +47,12 @@ class Ward:
     @property
     def files(self) -> Path:
         return self.publisher.directory / "batches"
+
+    def everything(self) -> bytes:
+        """Every row of every table, as text."""
+        with self.database.reading() as seen:
+            rows = [tuple(row) for table in METADATA.sorted_tables for row in seen.execute(table.select())]
+        return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
 
     def index(self) -> key_index.KeyIndex:
         return key_index.read((self.publisher.directory / "index").read_bytes(), self.public_key)

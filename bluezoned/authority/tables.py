@@ -1,0 +1,72 @@
+"""The tables of cases, codes, uploads, keys and batches. How they came to be is in migrations/."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table
+
+from bluezoned.authority.database import METADATA
+
+fact = Table("fact", METADATA, Column("name", String, primary_key=True), Column("value", BigInteger, nullable=False))
+
+case = Table(
+    "case_",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("tier", Integer, nullable=False),
+    Column("source", ForeignKey("case_.id", ondelete="SET NULL"), nullable=True, index=True),
+    Column("onset", Integer),
+    Column("opened", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+)
+
+code = Table(
+    "code",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)
+
+failure = Table("failure", METADATA, Column("id", Integer, primary_key=True), Column("at", BigInteger, index=True))
+
+upload = Table(
+    "upload",
+    METADATA,
+    Column("nonce", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("received", BigInteger, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+)
+
+key = Table(
+    "key_",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("protocol", String, nullable=False),
+    Column("secret", LargeBinary, nullable=False, index=True),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("report_type", Integer, nullable=False),
+    Column("days_since_onset", Integer),
+    Column("received", BigInteger, nullable=False),
+    Column("published_in", Integer, index=True),
+    Column("is_revoked", Boolean, nullable=False, default=False),
+    Column("revoked_in", Integer),
+)
+
+batch = Table(
+    "batch",
+    METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("protocol", String, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+)
