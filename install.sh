@@ -75,6 +75,7 @@ systemd/bluezoned.catalog /usr/lib/systemd/catalog/bluezoned.catalog 644
 systemd/bluezoned.tmpfiles /usr/lib/tmpfiles.d/bluezoned.conf 644
 systemd/60-bluezoned.rules /usr/lib/udev/rules.d/60-bluezoned.rules 644
 systemd/org.bluezoned.conf /usr/share/dbus-1/system.d/org.bluezoned.conf 644
+docs/dbus/org.bluezoned.Daemon1.xml /usr/share/dbus-1/interfaces/org.bluezoned.Daemon1.xml 644
 systemd/org.bluezoned.activation /usr/share/dbus-1/system-services/org.bluezoned.service 644
 systemd/org.bluezoned.rules /usr/share/polkit-1/rules.d/50-bluezoned.rules 644
 TABLE

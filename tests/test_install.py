@@ -82,6 +82,7 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
         "usr/lib/tmpfiles.d/bluezoned.conf",
         "usr/lib/udev/rules.d/60-bluezoned.rules",
         "usr/share/bluezoned/bluezoned.toml",
+        "usr/share/dbus-1/interfaces/org.bluezoned.Daemon1.xml",
         "usr/share/dbus-1/system-services/org.bluezoned.service",
         "usr/share/dbus-1/system.d/org.bluezoned.conf",
         "usr/share/polkit-1/rules.d/50-bluezoned.rules",

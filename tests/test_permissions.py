@@ -9,6 +9,8 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +84,8 @@ asyncio.run(call())
 
 
 def words(program: str, address: str, user: int, group: int, name: str) -> list[str]:
-    return [sys.executable, "-c", AS_USER + program, address, str(user), str(group), name]
+    first = "from bluezoned import daemon" if program is DAEMON else ""
+    return [sys.executable, "-c", first + AS_USER + program, address, str(user), str(group), name]
 
 
 def called(address: str, user: int, group: int, name: str) -> str:
@@ -131,6 +134,110 @@ def test_the_daemon_and_its_instances_are_called_by_root_and_their_group_alone(n
     assert called(owners, 0, 0, name) == "answered"
     assert called(owners, STRANGER, NOBODY, name) == "answered"
     assert called(owners, STRANGER, STRANGER, name) == "org.freedesktop.DBus.Error.AccessDenied"
+
+
+DAEMON = """
+sys.argv[1:] = sys.argv[5:]
+daemon.main()
+"""
+
+CALL_ALL = """
+from pathlib import Path
+from dbus_next.introspection import Node
+
+arguments = {"s": "x", "u": 1}
+(ours,) = Node.parse(Path("docs/dbus/org.bluezoned.Daemon1.xml").read_text()).interfaces
+calls = [(ours.name, m.name, m.in_args) for m in ours.methods]
+bodies = {(i, m): ("".join(a.signature for a in args), [arguments[a.signature] for a in args]) for i, m, args in calls}
+properties = "org.freedesktop.DBus.Properties"
+bodies[properties, "GetAll"] = "s", [ours.name]
+bodies[properties, "Get"] = "ss", [ours.name, "AlertLevel"]
+bodies["org.freedesktop.DBus.Introspectable", "Introspect"] = "", []
+
+async def call_all():
+    async with connected(address) as bus:
+        for (interface, member), (signature, body) in bodies.items():
+            reply = await bus.call(Message(destination=name, path="/org/bluezoned/Daemon1", interface=interface,
+                                           member=member, signature=signature, body=body))
+            words = " ".join(map(str, reply.body)) if reply.error_name else ""
+            print(member, reply.error_name or "answered", words.replace(chr(10), "|"))
+
+asyncio.run(call_all())
+"""
+
+LISTEN = """
+async def listen():
+    async with connected(address) as bus:
+        heard = asyncio.Event()
+        bus.add_message_handler(lambda message: heard.set() if message.path == "/org/bluezoned/Daemon1" else None)
+        driver = "org.freedesktop.DBus"
+        for rule in ("type='signal'", "type='signal',path='/org/bluezoned/Daemon1'", "eavesdrop=true"):
+            await bus.call(Message(driver, "/org/freedesktop/DBus", driver, "AddMatch", signature="s", body=[rule]))
+        print("listening", flush=True)
+        try:
+            await asyncio.wait_for(heard.wait(), float(sys.argv[5]))
+            print("heard")
+        except TimeoutError:
+            print("silence")
+
+asyncio.run(listen())
+"""
+
+
+@pytest.fixture
+def daemon(bus: str) -> Iterator[str]:
+    """The bus with the real daemon on it, which plays an empty capture."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        (Path(place) / "silence.jsonl").touch()
+        settings = [f"beacon.state_dir={place}/state", f"beacon.spool_dir={place}/spool", f"control.bus={bus}"]
+        command = words(DAEMON, bus, NOBODY, NOBODY, "org.bluezoned")
+        command += ["--replay", f"{place}/silence.jsonl", *(w for setting in settings for w in ("--set", setting))]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 60
+            while called(bus, 0, 0, "org.bluezoned") != "answered":
+                assert time.monotonic() < deadline, "the daemon does not stand on the bus"
+            yield bus
+            process.terminate()
+
+
+def test_the_wrong_user_can_neither_call_a_verb_nor_read_and_nobody_gets_a_traceback(daemon: str) -> None:
+    def answers(user: int, group: int) -> dict[str, tuple[str, str]]:
+        done = subprocess.run(
+            words(CALL_ALL, daemon, user, group, "org.bluezoned"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        rows = [line.split(" ", 2) for line in done.stdout.splitlines()]
+        return {member: (answer, said) for member, answer, said in rows}
+
+    # Root asks within a second of the member: what it may do, it does too often.
+    of_stranger, of_member, of_root = answers(STRANGER, STRANGER), answers(STRANGER, NOBODY), answers(0, 0)
+
+    assert {"Consent", "Erase", "EraseLast", "Pause", "Record", "GetEncounters", "GetAll"} <= of_stranger.keys()
+    assert {answer for answer, _ in of_stranger.values()} == {"org.freedesktop.DBus.Error.AccessDenied"}
+    for answered in (of_member, of_root):
+        refusals = {answer for answer, _ in answered.values()} - {"answered"}
+        assert all(refusal.startswith("org.bluezoned.Error.") for refusal in refusals)
+        assert answered["GetEncounters"][0] == answered["GetAll"][0] == "answered"
+        assert not [said for _, said in answered.values() if "Traceback" in said or ".py" in said]
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "outcome"), [(0, 0, "heard"), (STRANGER, NOBODY, "heard"), (STRANGER, STRANGER, "silence")]
+)
+def test_the_wrong_user_hears_no_signal(user: int, group: int, outcome: str, daemon: str) -> None:
+    with subprocess.Popen(
+        [*words(LISTEN, daemon, user, group, "org.bluezoned"), "60" if outcome == "heard" else "5"],
+        stdout=subprocess.PIPE, text=True,
+    ) as listener:  # fmt: skip
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "listening\n"
+        subprocess.run(words(CALL_ALL, daemon, 0, 0, "org.bluezoned"), capture_output=True, timeout=60, check=True)
+
+        assert listener.stdout.read() == f"{outcome}\n"
 
 
 @pytest.mark.parametrize(("user", "name"), [(STRANGER, "org.bluezoned"), (0, "org.bluezoned"), (NOBODY, "org.bluez")])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from dbus_next.constants import MessageType
@@ -270,6 +271,40 @@ def test_rows_stand_on_the_bus_as_declared(box: Box) -> None:
 
     assert [arg.signature for arg in methods["GetEncounters"]] == [report.ENCOUNTERS]
     assert [arg.signature for arg in methods["GetExposures"]] == [report.EXPOSURES]
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "dbus.md"
+
+
+def interfaces(xml: str) -> dict[str, Any]:
+    """Each interface as its elements and attributes, whatever their layout."""
+
+    def plain(element: ElementTree.Element) -> Any:
+        return element.tag, sorted(element.attrib.items()), [plain(child) for child in element]
+
+    return {interface.attrib["name"]: plain(interface) for interface in ElementTree.fromstring(xml)}
+
+
+async def test_what_the_bus_is_told_is_what_the_document_says(bus: str, box: Box) -> None:
+    document = DOCUMENT.parent / "dbus" / f"{names.INTERFACE}.xml"
+
+    async with offered(bus, "", box), connected(bus) as connection:
+        reply = await call(connection, "Introspect", interface="org.freedesktop.DBus.Introspectable")
+
+    assert interfaces(reply.body[0])[names.INTERFACE] == interfaces(document.read_text())[names.INTERFACE]
+
+
+def test_every_member_and_error_is_explained(box: Box) -> None:
+    text = DOCUMENT.read_text()
+    live = DaemonInterface(box).introspect()
+
+    for name in ErrorName:
+        assert f"`{name}`" in text
+    for found in live.properties:
+        assert f"| `{found.name}` | {found.signature} |" in text
+    for found in live.methods:
+        given = ", ".join(f"{arg.signature} {arg.name}" for arg in found.in_args)
+        assert f"`{found.name}({given})`" in text
 
 
 async def test_a_verb_is_refused_when_it_comes_too_often(bus: str, box: Box) -> None:
