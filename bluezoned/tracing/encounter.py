@@ -23,7 +23,7 @@ MOST_OPEN = 20_000
 flood beyond it is counted and dropped rather than killing the beacon. Halved, a stadium is lost; doubled, 512 MB
 boards are at risk."""
 
-_MINUTE = struct.Struct("<BBhbB")
+_MINUTE = struct.Struct("<BBhbb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Encounter:
 
 def pack_minutes(minutes: Sequence[Minute]) -> bytes:
     """6 bytes a minute: offset from the first (minutes), packets (up to 255), mean (1/100 dB), strongest (dBm), and by
-    how much the mean power lies above the mean (1/10 dB; never below it, and below 20 dB for any real scatter)."""
+    how much `power` lies above the mean (1/5 dB, -25.6 to 25.4: a level scatters by less)."""
     first = minutes[0].at
     return b"".join(
         _MINUTE.pack(
@@ -49,7 +49,7 @@ def pack_minutes(minutes: Sequence[Minute]) -> bytes:
             min(m.packets, 255),
             round(m.mean * 100),
             m.strongest,
-            max(0, min(255, round((m.power - m.mean) * 10))),
+            max(-128, min(127, round((m.power - m.mean) * 5))),
         )
         for m in minutes
     )
@@ -59,7 +59,7 @@ def unpack_minutes(packed: bytes, start: int) -> tuple[Minute, ...]:
     """The minutes of an encounter that began at `start` (ms). struct.error when the bytes are no whole number."""
     first = start - start % MINUTE
     return tuple(
-        Minute(first + offset * MINUTE, packets, mean / 100, strongest, mean / 100 + above / 10)
+        Minute(first + offset * MINUTE, packets, mean / 100, strongest, mean / 100 + above / 5)
         for offset, packets, mean, strongest, above in _MINUTE.iter_unpack(packed)
     )
 

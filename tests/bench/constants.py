@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from bluezoned.tracing import proximity
 
 HALVED_AND_DOUBLED: dict[str, tuple[object, object]] = {
+    "STRENGTH": (proximity.STRENGTH / 2, proximity.STRENGTH * 2),
+    "FEW": (proximity.FEW // 2, proximity.FEW * 2),
     "BOUNDARY": (proximity.BOUNDARY / 2, proximity.BOUNDARY * 2),
     "SCATTER": (proximity.SCATTER / 2, proximity.SCATTER * 2),
     "SHARED_SPREAD": (proximity.SHARED_SPREAD / 2, proximity.SHARED_SPREAD * 2),
@@ -55,8 +57,14 @@ def constants() -> list[Constant]:
 def changed(name: str, value: object) -> Iterator[None]:
     """The estimator with another value of one constant."""
     before = getattr(proximity, name)
-    setattr(proximity, name, value)
+    _set(name, value)
     try:
         yield
     finally:
-        setattr(proximity, name, before)
+        _set(name, before)
+
+
+def _set(name: str, value: object) -> None:
+    setattr(proximity, name, value)
+    if name == "STRENGTH":
+        proximity._STRENGTHS = proximity.strengths(proximity.STRENGTH)  # the table that was made of it

@@ -33,7 +33,7 @@ def test_minute_keeps_count_mean_and_strongest() -> None:
 
     (found,) = log.changed()
     assert [(m.at, m.packets, m.mean, m.strongest) for m in found.minutes] == [(0, 3, -60, -50), (MINUTE, 1, -80, -80)]
-    assert [round(m.power, 1) for m in found.minutes] == [-54.3, -80.0]
+    assert [round(m.power, 1) for m in found.minutes] == [-52.4, -80.0]
     assert (found.start, found.end) == (0, 60_000)
 
 
@@ -128,7 +128,7 @@ def test_order_of_different_identifiers_is_irrelevant(events: list[tuple[int, in
             st.integers(1, 255),
             st.integers(-12_600, 2_000),
             st.integers(-126, 20),
-            st.integers(0, 255),
+            st.integers(-128, 127),
         ),
         min_size=1,
         unique_by=lambda minute: minute[0],
@@ -140,7 +140,7 @@ def test_packed_minutes_come_back(rows: list[tuple[int, int, int, int, int]], st
     first = start - start % MINUTE
     shift = rows[0][0]
     minutes = tuple(
-        Minute(first + (o - shift) * MINUTE, n, mean / 100, top, mean / 100 + above / 10)
+        Minute(first + (o - shift) * MINUTE, n, mean / 100, top, mean / 100 + above / 5)
         for o, n, mean, top, above in rows
     )
 

@@ -26,14 +26,20 @@ def summed(levels: list[int]) -> Minute:
 
 
 @given(LEVELS)
-def test_mean_power_lies_between_mean_and_strongest(levels: list[int]) -> None:
-    found = summed(levels)
+def test_level_of_few_packets_lies_between_mean_and_strongest(levels: list[int]) -> None:
+    found = summed(levels[: proximity.FEW - 1])
 
     assert found.mean - 1e-9 <= found.power <= found.strongest + 1e-9
 
 
+def test_one_packet_far_too_loud_among_many_changes_no_level() -> None:
+    assert math.isclose(summed([-80] * 40 + [-50]).power, summed([-80] * 40).power, abs_tol=1e-6)
+    assert summed([-80] * 5 + [-50]).power > -60
+
+
 @given(LEVELS, LEVELS)
 def test_joined_halves_of_a_minute_are_the_minute(one: list[int], other: list[int]) -> None:
+    one, other = one[:3], other[:4]  # of more packets each half leaves out its strongest
     whole, joined = summed(one + other), proximity.join(summed(one), summed(other))
 
     assert (joined.packets, joined.strongest) == (whole.packets, whole.strongest)

@@ -7,6 +7,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from tests.bench import constants, measures, proximity
 from tests.bench.judges import ALONE, JUDGES
@@ -79,9 +80,15 @@ def _left_out_row(name: str, judged: Sequence[measures.Judged]) -> tuple[str, ..
     return (name, *cells, number(statistics.fmean(accuracy)), number(min(accuracy)))
 
 
+def thinned(window: Window, packets: int) -> Window:
+    """The same minute as a scanner that sleeps in between hears it: so many of its packets at most, evenly."""
+    step = max(1, len(window.rssi) // packets)
+    return replace(window, rssi=window.rssi[::step][:packets], t=window.t[::step][:packets])
+
+
 def fit(windows: Sequence[Window]) -> tuple[float, float]:
-    """(BOUNDARY, SCATTER) by a logistic regression of nearness on mean power, in which each set and in it near and far
-    weigh alike: Newton's method, all in dB."""
+    """(BOUNDARY, SCATTER) by a logistic regression of nearness on a minute's level, in which each set and in it near
+    and far weigh alike: Newton's method, all in dB."""
     rows: list[tuple[float, bool, float]] = []
     for places in measures.by_set(windows).values():
         near = sum(windows[i].is_near for i in places)
