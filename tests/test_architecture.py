@@ -41,6 +41,7 @@ PROGRAMS = {
     "service",
     "command_line",
     "demo",
+    "doctor",
     "simulator",
 }
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}

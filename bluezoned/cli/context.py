@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bluezoned.bus import BusError
 from bluezoned.config import Config
@@ -49,7 +50,7 @@ class Context:
         except (BusError, BluezonedError) as error:
             fail(str(error), FAILED)
 
-    def tell(self, value: object, people: Callable[[], Table | str]) -> None:
+    def tell(self, value: object, people: Callable[[], Table | Text | str]) -> None:
         """`value` as JSON where asked, else what people read."""
         if self.as_json:
             click.echo(json.dumps(value, default=str))

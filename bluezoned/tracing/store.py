@@ -344,6 +344,21 @@ class Store:
         self._db.execute("DELETE FROM batch WHERE applied < ?", (before,))
 
 
+def flaw(path: Path) -> str:
+    """What is wrong with the database at `path`, in SQLite's words; empty when it is whole. Changes nothing, and may be
+    asked while a daemon works with it. PermissionError when it may not be read."""
+    try:
+        path.open("rb").close()
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            db.close()
+    except (sqlite3.Error, FileNotFoundError) as error:
+        return str(error)
+    return "" if said == "ok" else str(said)
+
+
 _ENCOUNTER = 'e.protocol, e.rolling_id, e.metadata, e.start, e."end", e.minutes'
 
 
