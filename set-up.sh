@@ -26,4 +26,4 @@ fi
 
 echo "Setting up $venv with $("$python" --version); this takes a minute or two."
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,postgres,dev]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,postgres,s3,dev]'

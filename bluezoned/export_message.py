@@ -152,18 +152,28 @@ def encode(export: KeyExport, info: bytes) -> bytes:
 
 
 def _encoded(keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Iterator[bytes]:
+    size = KEY_SIZES.get(protocol)
+    # Of a hundred thousand keys only some hundred differ in more than their secret.
+    checked: dict[tuple[str, int, int, int, int, int | None], bytes] = {}
     for key in sorted(keys, key=lambda key: (bytes(key.secret), key.start)):
-        _require_fit(key, protocol, published)
-        yield b"".join(
-            (
-                protobuf.put_bytes(1, key.secret),
-                protobuf.put_varint(3, key.start // INTERVAL),
-                protobuf.put_varint(4, (key.end - key.start) // INTERVAL),
-                protobuf.put_varint(5, key.report_type),
-                b"" if key.days_since_onset is None else protobuf.put_signed(6, key.days_since_onset),
-                b"" if key.tier is Tier.F0 else protobuf.put_varint(_TIER, key.tier),
-            )
+        terms = (key.protocol, key.start, key.end, key.tier, key.report_type, key.days_since_onset)
+        rest = checked.get(terms)
+        if rest is None or len(key.secret) != size:
+            _require_fit(key, protocol, published)
+            rest = checked[terms] = _encoded_terms(key)
+        yield protobuf.put_bytes(1, key.secret) + rest
+
+
+def _encoded_terms(key: DiagnosisKey) -> bytes:
+    return b"".join(
+        (
+            protobuf.put_varint(3, key.start // INTERVAL),
+            protobuf.put_varint(4, (key.end - key.start) // INTERVAL),
+            protobuf.put_varint(5, key.report_type),
+            b"" if key.days_since_onset is None else protobuf.put_signed(6, key.days_since_onset),
+            b"" if key.tier is Tier.F0 else protobuf.put_varint(_TIER, key.tier),
         )
+    )
 
 
 def head(chunks: Iterable[bytes]) -> Head:

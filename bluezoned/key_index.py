@@ -11,7 +11,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from bluezoned import key_rotation
 from bluezoned.key_export import LARGEST_FILE
+from bluezoned.key_rotation import Rotation
 from bluezoned.signed_document import Form
 from bluezoned.upload import SEALING_KEY_SIZE
 
@@ -62,6 +64,8 @@ class KeyIndex:
     """Public HPKE key for uploads."""
     batches: tuple[Batch, ...]
     """Oldest to newest."""
+    rotations: Annotated[tuple[Rotation, ...], Meta(max_length=key_rotation.MOST)] = ()
+    """Which signing key followed which, oldest first; looked at before the signature, see key_rotation.follow."""
 
 
 def is_batch_name(name: str) -> bool:

@@ -95,7 +95,7 @@ def test_the_document_is_canonical() -> None:
     assert body == (
         b'{"authority":"vn","batches":[{"end":2000,"name":"gaen-1.zip","protocol":"gaen","sequence":1,"sha256":"'
         b'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","size":505,"start":1000}],"expires":4000,"issued":3000,'
-        b'"sealing_key":"' + key + b'","sequence":1}\n'
+        b'"rotations":[],"sealing_key":"' + key + b'","sequence":1}\n'
     )
 
 

@@ -258,6 +258,9 @@ def publish(data: Path, desk_socket: Path | None, as_json: bool) -> None:
     """Publish now what is due, without waiting for the schedule."""
     with _opened(data) as house:
         published = house.publisher.publish(_now(desk_socket))
+        if published is None:
+            raise AuthorityError("another worker publishes at this moment, or was killed while it did: try again in "
+                                 "five minutes")  # fmt: skip
         _answer(as_json, {"batches": published.batches, "keys": published.keys, "revoked": published.revoked})
 
 

@@ -26,8 +26,10 @@ from bluezoned.authority.database import Database, open_database
 from bluezoned.authority.enrolment import Enrolment
 from bluezoned.authority.office import Office
 from bluezoned.authority.personnel import Personnel
-from bluezoned.authority.publish import Publisher, write_whole
+from bluezoned.authority.publish import Manner, Publisher
+from bluezoned.authority.s3_shelf import S3Shelf
 from bluezoned.authority.settings import Settings
+from bluezoned.authority.shelf import DirectoryShelf, Shelf, write_whole
 from bluezoned.authority.sign_in import SignIn
 from bluezoned.authority.store import Store
 from bluezoned.errors import ConfigError
@@ -89,15 +91,14 @@ def open_house(directory: Path, random: Random) -> House:
     chosen = settings.read(directory / "authority.toml")
     database = open_database(chosen.database.url or f"sqlite:///{_database_file(directory)}")
     store = Store(database)
-    publisher = Publisher(
-        store,
-        kept,
-        directory / "public",
+    manner = Manner(
         chosen.authority.name,
         chosen.authority.region,
+        chosen.publish.least_keys,
         chosen.publish.retention_days * DAY,
         chosen.publish.index_lifetime_days * DAY,
     )
+    publisher = Publisher(store, kept, _shelf(chosen, directory), manner, random)
     authority = Authority(store, kept, random)
     door = SignIn(store, kept, random)
     return House(
@@ -112,6 +113,13 @@ def open_house(directory: Path, random: Random) -> House:
         door,
         Enrolment(store, kept, random, door),
     )
+
+
+def _shelf(chosen: Settings, directory: Path) -> Shelf:
+    bucket = chosen.bucket
+    if not bucket.name:
+        return DirectoryShelf(directory / "public")
+    return S3Shelf(bucket.endpoint, bucket.region, bucket.name, bucket.prefix)
 
 
 def _secrets(directory: Path) -> Secrets:

@@ -1,35 +1,39 @@
-"""Publishing: signed, immutable batches and a signed index, in a directory that any web server can serve.
+"""Publishing: signed, immutable batches and a signed index, on a shelf that any web server or CDN can serve.
 
-A batch's file is complete on disk before the database lists it, and the index is written from the database alone: a
-process killed at any point leaves at worst a file that nobody lists, which the next run removes. What a lost file told
-is told again.
+A batch's file is whole on the shelf before the database lists it, and the index is written from the database alone: a
+process killed at any point leaves at worst a file that nobody lists, which a later run removes. What a lost file told
+is told again. Any number of workers may try; a lease in the database lets one publish at a time, and whoever lost it
+can list nothing any more.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from bluezoned import key_export, key_index, upload
+from bluezoned import key_export, key_index, key_rotation, upload
 from bluezoned.authority import sign_in
 from bluezoned.authority.authority import Secrets
+from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
 from bluezoned.authority.staff_store import StaffRecords
-from bluezoned.authority.store import Store, WaitingKey
-from bluezoned.errors import StoreError
+from bluezoned.authority.store import Store, Transaction, Waiting
+from bluezoned.errors import AuthorityError
 from bluezoned.key_export import KeyExport
 from bluezoned.key_index import Batch, KeyIndex
+from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
-from bluezoned.protocols.protocol import DAY
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random
 
-INDEX = "index"
-MOST_KEYS = 400_000
-"""Keys of one batch, new and taken back together; boxes refuse files beyond 24 MiB or 32 MiB unpacked, and a key takes
-up to 55 bytes. What remains goes into a further batch."""
+LEASE = 5 * 60_000
+"""ms that one run may take: ten times what a million keys need, and longer than a bucket may keep us waiting. A worker
+that is killed holds up the others for so long at most."""
+
+MOST_KEYS = 200_000
+"""Keys of one batch, new and taken back together; what remains goes into a further batch. Twice as many take 300 MB
+while they are written; boxes would take 600,000."""
+
+_LEASE_NAME = "publish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,155 +42,185 @@ class Published:
 
     batches: int
     keys: int
+    """Padding not counted."""
     revoked: int
 
 
 @dataclass(frozen=True, slots=True)
-class Publisher:
-    """Turns what was accepted into files below `directory`."""
+class Manner:
+    """How an authority publishes."""
 
-    store: Store
-    secrets: Secrets
-    directory: Path
     name: str
     """The authority's, as key id in signatures."""
     region: str
+    least_keys: int
+    """A batch with fewer new keys is filled up with random ones."""
     retention: int = 14 * DAY
     """ms; after that, batches, keys and all that led to them are forgotten."""
     index_lifetime: int = 14 * DAY
     """ms; an index that is not renewed for so long is worth nothing."""
 
-    def publish(self, at: int) -> Published:
-        """Publish what is due at `at` (ms), forget what is past retention, renew the index. StoreError when the disk
-        or the database fails; nothing half done is listed then."""
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Turns what was accepted into files on the shelf."""
+
+    store: Store
+    secrets: Secrets
+    shelf: Shelf
+    manner: Manner
+    random: Random
+
+    def publish(self, at: int, due: int | None = None) -> Published | None:
+        """Publish what is due at `at` (ms), forget what is past retention, renew the index; nothing when another worker
+        has done so since `due` (ms). None when another worker is at it. StoreError when the shelf or the database
+        fails; nothing half done is listed then. StaleKeyError when the authority signs with another key by now."""
+        holder = self.random(16)
+        with self.store.transaction() as transaction:
+            if not transaction.take_lease(_LEASE_NAME, holder, at, at + LEASE):
+                return None
+            if due is not None and transaction.fact("index issued") >= due:
+                transaction.give_lease_back(_LEASE_NAME, holder)
+                return Published(0, 0, 0)
         try:
-            (self.directory / "batches").mkdir(parents=True, exist_ok=True)
-            with self._alone():
-                self._withdraw_lost()
-                done = [run for name in registry.NAMES for run in self._publish_protocol(name, at)]
-                self._renew_index(at)
-        except OSError as error:
-            raise StoreError(f"cannot write what is published: {error.strerror}") from error
+            return _Run(self, holder, at).publish()
+        except OvertakenError:
+            return None
+        finally:
+            with self.store.transaction() as transaction:
+                transaction.give_lease_back(_LEASE_NAME, holder)
+
+
+class StaleKeyError(AuthorityError):
+    """This worker has a signing key that was replaced: it must be started again."""
+
+
+class OvertakenError(Exception):
+    """The lease ran out and another worker has it."""
+
+
+class _RevokedError(Exception):
+    """What was to be told changed while the batch with it was being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One publishing run, under a lease."""
+
+    of: Publisher
+    holder: bytes
+    at: int
+
+    def publish(self) -> Published:
+        self._require_current_key()
+        self._withdraw_lost()
+        done = [batch for name in registry.NAMES for batch in self._publish_protocol(name)]
+        self._renew_index()
         return Published(len(done), sum(run.keys for run in done), sum(run.revoked for run in done))
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One run at a time, whoever starts it, without holding the database while files are written. The kernel lets
-        go of the lock of a process that is killed."""
-        with (self.directory / ".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _require_lease(self, transaction: Transaction) -> None:
+        if not transaction.holds_lease(_LEASE_NAME, self.holder):
+            raise OvertakenError
+
+    def _require_current_key(self) -> None:
+        """A worker that was not told of a rotation would sign what boxes no longer believe."""
+        with self.of.store.snapshot() as seen:
+            rotations = seen.rotations()
+        if rotations and rotations[-1].new != key_rotation.point(self.of.secrets.signing_key.public_key()):
+            raise StaleKeyError("the signing key has been replaced: start this worker again with the new one")
 
     def _withdraw_lost(self) -> None:
         """Batches whose files are gone or cut short (a restored backup, a careless hand) would stop every box that
         fetches in order."""
-        with self.store.snapshot() as seen:
-            lost = [batch.sequence for batch in seen.batches() if not self._is_whole(batch)]
+        with self.of.store.snapshot() as seen:
+            batches = seen.batches()
+        lost = [b.sequence for b in batches if self.of.shelf.size(f"{BATCHES}/{b.name}") != b.size]
         if lost:
-            with self.store.transaction() as transaction:
+            with self.of.store.transaction() as transaction:
+                self._require_lease(transaction)
                 for sequence in lost:
                     transaction.withdraw_batch(sequence)
 
-    def _is_whole(self, batch: Batch) -> bool:
-        try:
-            return (self.directory / "batches" / batch.name).stat().st_size == batch.size
-        except FileNotFoundError:
-            return False
-
-    def _publish_protocol(self, protocol: str, at: int) -> Iterator[Published]:
+    def _publish_protocol(self, protocol: str) -> Iterator[Published]:
         """One batch after another until nothing is due."""
         while True:
             try:
-                published = self._publish_batch(protocol, at)
-            except _OvertakenError:
+                published = self._publish_batch(protocol)
+            except _RevokedError:
                 continue
             if published is None:
                 return
             yield published
 
-    def _publish_batch(self, protocol: str, at: int) -> Published | None:
+    def _publish_batch(self, protocol: str) -> Published | None:
         # Embargo: until the last sighting that counts has passed, a published key could be broadcast by anybody.
-        embargo = registry.by_name(protocol).tolerance
-        with self.store.snapshot() as seen:
+        ended_before = self.at - registry.by_name(protocol).tolerance
+        with self.of.store.snapshot() as seen:
             # What is taken back goes first: a false alarm must not wait behind new keys.
             back = seen.waiting_revocations(protocol, MOST_KEYS)
-            waiting = seen.waiting_keys(protocol, at - embargo, MOST_KEYS - len(back))
+            new = seen.waiting_keys(protocol, ended_before, MOST_KEYS - len(back.keys))
             sequence, previous = seen.fact("newest batch") + 1, seen.fact(f"published {protocol}")
-        if not waiting and not back:
+        if not new.keys and not back.keys:
             return None
         # Exports tell whole seconds; rounded up, so that nothing received before lies after. Never before the last
         # one's end, though the clock may have been put back.
-        end = max(-(-at // 1000) * 1000, previous)
-        batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), waiting, back)
-        with self.store.transaction() as transaction:
-            if transaction.mark_published((key.row for key in waiting), sequence) != len(waiting):
-                raise _OvertakenError  # and rolled back; the file is listed by nobody and goes with the leftovers
-            transaction.mark_revoked((key.row for key in back), sequence)
+        end = max(-(-self.at // 1000) * 1000, previous)
+        batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), new, back)
+        with self.of.store.transaction() as transaction:
+            self._require_lease(transaction)
+            told = transaction.mark_published(protocol, ended_before, new.last_row, sequence)
+            if told != len(new.keys) or transaction.mark_revoked(protocol, back.last_row, sequence) != len(back.keys):
+                raise _RevokedError  # and rolled back; the file is listed by nobody and goes with the leftovers
             transaction.put_batch(batch)
-        return Published(1, len(waiting), len(back))
+        return Published(1, len(new.keys), len(back.keys))
 
-    def _write_batch(
-        self, protocol: str, sequence: int, window: tuple[int, int], waiting: list[WaitingKey], back: list[WaitingKey]
-    ) -> Batch:
+    def _write_batch(self, protocol: str, sequence: int, window: tuple[int, int], new: Waiting, back: Waiting) -> Batch:
         # The same secret under two cases goes out once, at the nearer tier.
-        nearest = {bytes(w.key.secret): w.key for w in sorted(waiting, key=lambda w: -w.key.tier)}
-        taken = {bytes(w.key.secret): w.key for w in back}
-        keys, revoked = tuple(nearest.values()), tuple(taken.values())
-        export = KeyExport(protocol, sequence, *window, self.region, keys, revoked)
-        content = key_export.write(export, self.secrets.signing_key, self.name)
+        nearest = {bytes(key.secret): key for key in sorted(new.keys, key=lambda key: -key.tier)}
+        taken = {bytes(key.secret): key for key in back.keys}
+        keys = (*nearest.values(), *self._padding(list(nearest.values())))
+        export = KeyExport(protocol, sequence, *window, self.of.manner.region, keys, tuple(taken.values()))
+        content = key_export.write(export, self.of.secrets.signing_key, self.of.manner.name)
         digest = hashlib.sha256(content).digest()
         name = f"{protocol}-{sequence:08d}-{digest[:8].hex()}.zip"
-        write_whole(self.directory / "batches" / name, content)
+        self.of.shelf.put(f"{BATCHES}/{name}", content)
         return Batch(sequence, name, len(content), digest, protocol, *window)
 
-    def _renew_index(self, at: int) -> None:
-        with self.store.transaction() as transaction:
-            transaction.prune(at - self.retention)
-            StaffRecords(transaction.connection).prune(at, at - sign_in.LONGEST)
+    def _padding(self, keys: list[DiagnosisKey]) -> Iterator[DiagnosisKey]:
+        """Random keys that say of themselves what real ones say, so that a batch does not tell how few people fell ill.
+        A tenth more or less by chance: who knows the floor must not see what lies on it."""
+        if not keys:
+            return
+        least = self.of.manner.least_keys
+        jitter = int.from_bytes(self.of.random(4)) % (least // 10 + 1)
+        for _ in range(least + jitter - len(keys)):
+            # Of so few keys the remainder's bias is one in millions.
+            like = keys[int.from_bytes(self.of.random(4)) % len(keys)]
+            yield replace(like, secret=Opaque(self.of.random(len(like.secret))))
+
+    def _renew_index(self) -> None:
+        with self.of.store.transaction() as transaction:
+            self._require_lease(transaction)
+            transaction.prune(self.at - self.of.manner.retention)
+            StaffRecords(transaction.connection).prune(self.at, self.at - sign_in.LONGEST)
             # Boxes refuse an index older than one they have seen: a clock put back must not silence the authority.
-            issued = max(at, transaction.fact("index issued"))
+            issued = max(self.at, transaction.fact("index issued"))
             transaction.put_fact("index issued", issued)
-            batches, newest = transaction.batches(), transaction.fact("newest batch")
-        self._write_index(batches, newest, issued)
-        self._remove_unlisted({batch.name for batch in batches})
+            index = KeyIndex(
+                authority=self.of.manner.name,
+                sequence=transaction.fact("newest batch"),
+                issued=issued,
+                expires=issued + self.of.manner.index_lifetime,
+                sealing_key=upload.public_sealing_key(self.of.secrets.sealing_key),
+                batches=tuple(transaction.batches()),
+                rotations=tuple(transaction.rotations()[-key_rotation.MOST :]),
+            )
+        self.of.shelf.put(INDEX, key_index.write(index, self.of.secrets.signing_key))
+        self._remove_unlisted({batch.name for batch in index.batches}, index.sequence)
 
-    def _write_index(self, batches: list[Batch], newest: int, issued: int) -> None:
-        index = KeyIndex(
-            authority=self.name,
-            sequence=newest,
-            issued=issued,
-            expires=issued + self.index_lifetime,
-            sealing_key=upload.public_sealing_key(self.secrets.sealing_key),
-            batches=tuple(batches),
-        )
-        write_whole(self.directory / INDEX, key_index.write(index, self.secrets.signing_key))
-
-    def _remove_unlisted(self, listed: set[str]) -> None:
-        for path in (self.directory / "batches").iterdir():
-            if path.name not in listed:
-                path.unlink(missing_ok=True)
-        for path in self.directory.glob(f".{INDEX}.*"):
-            path.unlink(missing_ok=True)
-
-
-class _OvertakenError(Exception):
-    """A key was revoked while the batch with it was being written."""
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """The file appears with all of `content` or not at all, also after a power cut. OSError when it cannot."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    def _remove_unlisted(self, listed: set[str], newest: int) -> None:
+        """Only up to the newest number: whatever lies beyond may be another worker's, if this one was overtaken."""
+        for name in self.of.shelf.batches():
+            number = name.split("-")[1:2]
+            if name not in listed and not (number and number[0].isdigit() and int(number[0]) > newest):
+                self.of.shelf.remove(f"{BATCHES}/{name}")

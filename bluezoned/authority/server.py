@@ -12,7 +12,6 @@ import logging
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, get, post
@@ -27,7 +26,8 @@ from litestar.types import Scope
 from bluezoned import __version__, key_index, upload
 from bluezoned.authority import http_range
 from bluezoned.authority.house import House, public_key_pem
-from bluezoned.authority.publish import INDEX
+from bluezoned.authority.publish import StaleKeyError
+from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
 from bluezoned.clock import Clock
 from bluezoned.errors import BluezonedError
 
@@ -44,8 +44,8 @@ BODY_S = 30.0
 """Seconds in which an upload must have come: 3 KiB over the slowest modem take two. Without a limit, whoever sends a
 byte an hour holds a connection for ever."""
 
-CLOCK_WAIT = 60_000
-"""ms between two looks at a clock that is not set yet."""
+PUBLISH_WAIT = 60_000
+"""ms between two tries to publish what could not be yet: the clock is not set, the bucket refuses, another is at it."""
 
 _OCTETS = "application/octet-stream"
 
@@ -112,7 +112,7 @@ def application(house: House, clock: Clock) -> Litestar:
         response_headers=_FILE_HEADERS,
     )
     async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _file(request, house.publisher.directory / INDEX, f"public, max-age={INDEX_CACHE_S}")
+        return await _file(request, house.publisher.shelf, INDEX, f"public, max-age={INDEX_CACHE_S}")
 
     @get(
         "/v1/batches/{name:str}",
@@ -125,8 +125,9 @@ def application(house: House, clock: Clock) -> Litestar:
     async def batch(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         if not key_index.is_batch_name(name):
             raise NotFoundException("there is no such batch")
-        path = house.publisher.directory / "batches" / name
-        return await _file(request, path, f"public, max-age={BATCH_CACHE_S}, immutable")
+        return await _file(
+            request, house.publisher.shelf, f"{BATCHES}/{name}", f"public, max-age={BATCH_CACHE_S}, immutable"
+        )
 
     @post(
         "/v1/uploads",
@@ -168,33 +169,39 @@ def application(house: House, clock: Clock) -> Litestar:
     )
 
 
-async def publish_once(house: House, clock: Clock) -> None:
-    """One publishing run, unless the clock cannot be believed. What fails for a known reason is told; the next run
-    makes it good."""
+async def publish_once(house: House, clock: Clock, due: int | None = None) -> bool:
+    """One publishing run, unless the clock cannot be believed or another worker has done it since `due` (ms); whether
+    it is done. What fails for a known reason is told."""
     if not clock.is_synchronized():
         log.warning("nothing is published until the clock is set")
-        return
+        return False
     at = clock.now()
     try:
-        published = await asyncio.to_thread(house.publisher.publish, at)
+        published = await asyncio.to_thread(house.publisher.publish, at, due)
         guessing = await asyncio.to_thread(house.authority.guessing, at)
+    except StaleKeyError:
+        raise
     except BluezonedError as error:
         log.error("publishing failed: %s", error)
-        return
-    if published.batches:
+        return False
+    if published is not None and published.batches:
         log.info("published %d batches, %d keys, %d revoked", published.batches, published.keys, published.revoked)
     if guessing.is_shut:
         log.warning("short codes are refused for now: %d wrong ones in the last 24 hours", guessing.last_day)
+    return published is not None
 
 
 async def publish_for_ever(house: House, clock: Clock) -> None:
-    """At each full multiple of `publish.every_s`. Ends only by an error that it cannot name, which must take the
-    process down: a server that answers and publishes nothing looks well."""
+    """At each full multiple of `publish.every_s`; again each minute while that fails or another worker is at it, who
+    may have been killed. Ends only by an error that it cannot name, which must take the process down: a server that
+    answers and publishes nothing looks well."""
     every = house.settings.publish.every_s * 1000
     while True:
         at = clock.now()
-        await clock.sleep_until(at - at % every + every if clock.is_synchronized() else at + CLOCK_WAIT)
-        await publish_once(house, clock)
+        due = at - at % every + every
+        await clock.sleep_until(due if clock.is_synchronized() else at + PUBLISH_WAIT)
+        while clock.is_synchronized() and not await publish_once(house, clock, due):
+            await clock.sleep_until(clock.now() + PUBLISH_WAIT)
 
 
 def _last_published(house: House) -> tuple[str | None, int]:
@@ -203,12 +210,11 @@ def _last_published(house: House) -> tuple[str | None, int]:
     return datetime.fromtimestamp(issued / 1000, UTC).isoformat(timespec="seconds") if issued else None, newest
 
 
-async def _file(request: Request[Any, Any, Any], path: Path, cache: str) -> Response[bytes]:
+async def _file(request: Request[Any, Any, Any], shelf: Shelf, name: str, cache: str) -> Response[bytes]:
     """A published file with its validator, which is the content's digest: boxes send back no other."""
-    try:
-        content = await asyncio.to_thread(path.read_bytes)
-    except FileNotFoundError:
-        raise NotFoundException("this is not published, or no more") from None
+    content = await asyncio.to_thread(shelf.read, name)
+    if content is None:
+        raise NotFoundException("this is not published, or no more")
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": cache, "X-Content-Type-Options": "nosniff", "Accept-Ranges": "bytes"}
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]

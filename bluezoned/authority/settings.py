@@ -57,6 +57,18 @@ class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "when, later delays every alert.",
         ),
     ] = 3600
+    # Halved, a look at a batch tells one household from none; doubled, a small ward's boxes fetch twice as much for
+    # nothing (150 keys are 8 KB).
+    least_keys: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="A batch with fewer new keys is filled up with random ones, so that nobody sees how few people "
+            "fell ill: 150 are the keys of ten people for two weeks.",
+            extra={"unit": "keys"},
+        ),
+    ] = 150
     # A DP-3T key waits for the end of its day: with one day it could be forgotten before it was published.
     retention_days: Annotated[
         _Days,
@@ -92,12 +104,52 @@ class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Bucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A bucket of S3 or its like that takes what is published, instead of the directory public/ beside this file.
+    Credentials are found as Amazon's tools find them (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws)."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?\Z",
+            description="The bucket; empty for none. It must be there.",
+            extra={"shape": "3 to 63 small letters, digits, - and ., or nothing"},
+        ),
+    ] = ""
+    endpoint: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^@\s]+)?\Z",
+            description="The server's address; empty for Amazon's own.",
+            extra={"shape": "https://HOST or http://HOST, or nothing"},
+        ),
+    ] = ""
+    region: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9-]{1,32}\Z",
+            description="The region that requests are signed for.",
+            extra={"shape": "1 to 32 small letters, digits and -"},
+        ),
+    ] = "us-east-1"
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z0-9._-]+/){0,8}\Z",
+            description="Stands before every name: with v1/ a CDN in front of the bucket answers boxes as this server "
+            "does.",
+            extra={"shape": "names of letters, digits, ., _ and -, each ending with /, or nothing"},
+        ),
+    ] = "v1/"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """authority.toml."""
 
     authority: Identity = Identity()
     publish: Publish = Publish()
     database: Database = Database()
+    bucket: Bucket = Bucket()
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = get_type_hints(Settings)
@@ -173,7 +225,7 @@ def template(name: str | None = None) -> str:
     """authority.toml with every option at its default, as a comment; `name` (one that `require_name` lets pass) set."""
     lines = [_HEAD]
     for section, struct in _SECTIONS.items():
-        lines += ["", f"# {struct.__doc__}", f"[{section}]"]
+        lines += ["", *_wrapped(" ".join((struct.__doc__ or "").split())), f"[{section}]"]
         kinds = get_type_hints(struct, include_extras=True)
         for option in msgspec.structs.fields(struct):
             kind = kinds[option.name]

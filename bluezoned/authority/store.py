@@ -21,9 +21,12 @@ from bluezoned.authority.tables import code as _code
 from bluezoned.authority.tables import fact as _fact
 from bluezoned.authority.tables import failure as _failure
 from bluezoned.authority.tables import key as _key
+from bluezoned.authority.tables import lease as _lease
+from bluezoned.authority.tables import rotation as _rotation
 from bluezoned.authority.tables import upload as _upload
 from bluezoned.authority.verification import Code, Guard
 from bluezoned.key_index import Batch
+from bluezoned.key_rotation import Rotation
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DiagnosisKey, ReportType, Tier
 
@@ -38,11 +41,12 @@ class StoredUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingKey:
-    """A key that the next batch of its protocol has to tell, or to take back."""
+class Waiting:
+    """Keys that the next batch of their protocol has to tell, or to take back."""
 
-    row: int
-    key: DiagnosisKey
+    keys: list[DiagnosisKey]
+    last_row: int
+    """Of the last of them; there is none else to be told up to it. 0 where there are no keys."""
 
 
 class Transactions(Protocol):
@@ -221,41 +225,33 @@ class Transaction:
             ],
         )
 
-    def waiting_keys(self, protocol: str, ended_before: int, most: int) -> list[WaitingKey]:
+    def waiting_keys(self, protocol: str, ended_before: int, most: int) -> Waiting:
         """Not yet published, not revoked, out of use before `ended_before` (ms); the first `most` received. One that
         has to be taken back first waits for that."""
-        key, other = _key, _key.alias()
-        falls = select(other.c.id).where(
-            _same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
-        )
-        waits = and_(key.c.published_in.is_(None), key.c.is_revoked.is_(False), key.c.end <= ended_before)
-        return self._keys(and_(key.c.protocol == protocol, waits, ~falls.exists()), most)
+        return self._waiting(_to_tell(protocol, ended_before), most)
 
-    def waiting_revocations(self, protocol: str, most: int) -> list[WaitingKey]:
+    def waiting_revocations(self, protocol: str, most: int) -> Waiting:
         """Published and to be taken back, unless the same key stands for another case of no farther tier."""
-        key, other = _key, _key.alias()
-        stands = select(other.c.id).where(_same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
-        waits = and_(key.c.published_in.is_not(None), key.c.is_revoked, key.c.revoked_in.is_(None))
-        return self._keys(and_(key.c.protocol == protocol, waits, ~stands.exists()), most)
+        return self._waiting(_to_take_back(protocol), most)
 
-    def _keys(self, condition: Any, most: int) -> list[WaitingKey]:
-        rows = self._db.execute(select(_key).where(condition).order_by(_key.c.id).limit(most))
-        return [WaitingKey(row.id, _to_key(row)) for row in rows]
+    def _waiting(self, condition: Any, most: int) -> Waiting:
+        query = select(_key).where(condition).order_by(_key.c.id).limit(most).execution_options(yield_per=5000)
+        keys, last = [], 0
+        for row in self._db.execute(query):
+            keys.append(_to_key(row))
+            last = row.id
+        return Waiting(keys, last)
 
-    def mark_published(self, rows: Iterable[int], sequence: int) -> int:
-        """How many of them it was still time for: one may have been revoked meanwhile."""
-        waits = and_(_key.c.published_in.is_(None), _key.c.is_revoked.is_(False))
-        return self._mark(rows, waits, {"published_in": sequence})
+    def mark_published(self, protocol: str, ended_before: int, last_row: int, sequence: int) -> int:
+        """What `waiting_keys` gave up to `last_row`, now told; how many it was still time for: one may have been
+        revoked meanwhile, another may have come late."""
+        return self._mark(_to_tell(protocol, ended_before), last_row, {"published_in": sequence})
 
-    def mark_revoked(self, rows: Iterable[int], sequence: int) -> int:
-        return self._mark(rows, _key.c.revoked_in.is_(None), {"revoked_in": sequence})
+    def mark_revoked(self, protocol: str, last_row: int, sequence: int) -> int:
+        return self._mark(_to_take_back(protocol), last_row, {"revoked_in": sequence})
 
-    def _mark(self, rows: Iterable[int], condition: Any, values: dict[str, int]) -> int:
-        ids, marked = list(rows), 0
-        for first in range(0, len(ids), 500):  # SQLite takes only so many parameters in one statement
-            some = _key.c.id.in_(ids[first : first + 500])
-            marked += self._db.execute(update(_key).where(some, condition).values(**values)).rowcount
-        return marked
+    def _mark(self, condition: Any, last_row: int, values: dict[str, int]) -> int:
+        return self._db.execute(update(_key).where(condition, _key.c.id <= last_row).values(**values)).rowcount
 
     def counts(self, at: int) -> dict[str, int]:
         """Of what there is, for operators."""
@@ -313,6 +309,45 @@ class Transaction:
         """0 where nothing is known."""
         return self._db.execute(select(_fact.c.value).where(_fact.c.name == name)).scalar() or 0
 
+    # who publishes
+
+    def take_lease(self, name: str, holder: bytes, at: int, until: int) -> bool:
+        """Whether `holder` has it now, until `until` (ms). One that lies further ahead than any can was taken by a
+        clock that has been put back since, and does not count."""
+        dialect = postgresql if self._db.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(_lease).values(name=name, holder=holder, until=until)
+        is_free = or_(_lease.c.until <= at, _lease.c.until > until, _lease.c.holder == holder)
+        taken = new.on_conflict_do_update(
+            index_elements=[_lease.c.name], set_={"holder": holder, "until": until}, where=is_free
+        )
+        return self._db.execute(taken.returning(_lease.c.name)).first() is not None
+
+    def holds_lease(self, name: str, holder: bytes) -> bool:
+        """Whether `holder` still has it: until the transaction ends, nobody else can take it."""
+        query = select(_lease.c.holder).where(_lease.c.name == name).with_for_update()
+        return self._db.execute(query).scalar() == holder
+
+    def give_lease_back(self, name: str, holder: bytes) -> None:
+        self._db.execute(delete(_lease).where(_lease.c.name == name, _lease.c.holder == holder))
+
+    def put_rotation(self, rotation: Rotation) -> None:
+        self._db.execute(
+            insert(_rotation).values(
+                issued=rotation.issued,
+                sequence=rotation.sequence,
+                old=rotation.old,
+                new=rotation.new,
+                signature=rotation.signature,
+            )
+        )
+
+    def rotations(self) -> list[Rotation]:
+        """Oldest first."""
+        return [
+            Rotation(row.issued, row.sequence, row.old, row.new, row.signature)
+            for row in self._db.execute(select(_rotation).order_by(_rotation.c.issued))
+        ]
+
     # retention
 
     def prune(self, before: int) -> None:
@@ -326,6 +361,22 @@ class Transaction:
             select(table.c.case_id).where(table.c.case_id == _case.c.id).exists() for table in (_key, _code, _upload)
         ]
         self._db.execute(delete(_case).where(_case.c.opened < before, ~or_(*in_use)))
+
+
+def _to_tell(protocol: str, ended_before: int) -> Any:
+    key, other = _key, _key.alias()
+    falls = select(other.c.id).where(
+        _same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
+    )
+    waits = and_(key.c.published_in.is_(None), key.c.is_revoked.is_(False), key.c.end <= ended_before)
+    return and_(key.c.protocol == protocol, waits, ~falls.exists())
+
+
+def _to_take_back(protocol: str) -> Any:
+    key, other = _key, _key.alias()
+    stands = select(other.c.id).where(_same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
+    waits = and_(key.c.published_in.is_not(None), key.c.is_revoked, key.c.revoked_in.is_(None))
+    return and_(key.c.protocol == protocol, waits, ~stands.exists())
 
 
 def _same_key(other: Any) -> Any:

@@ -70,3 +70,21 @@ batch = Table(
     Column("start", BigInteger, nullable=False),
     Column("end", BigInteger, nullable=False),
 )
+
+lease = Table(
+    "lease",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", LargeBinary, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+rotation = Table(
+    "rotation",
+    METADATA,
+    Column("issued", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("old", LargeBinary, nullable=False),
+    Column("new", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)

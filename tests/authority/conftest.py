@@ -40,12 +40,17 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return server.url(server.make_database(request.getfixturevalue("postgres_template")))
 
 
+def settings(database_url: str) -> str:
+    """authority.toml without padding, so that tests can count keys."""
+    return f'[authority]\nname = "test"\n[publish]\nleast_keys = 0\n[database]\nurl = "{database_url}"\n'
+
+
 @pytest.fixture
 def ward_directory(tmp_path: Path, database_url: str) -> Path:
     """An authority that is founded and not opened."""
     directory = tmp_path / "ward"
     directory.mkdir()
-    (directory / "authority.toml").write_text(f'[authority]\nname = "test"\n[database]\nurl = "{database_url}"\n')
+    (directory / "authority.toml").write_text(settings(database_url))
     found_house(directory, "test", os.urandom)
     return directory
 

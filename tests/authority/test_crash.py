@@ -18,6 +18,7 @@ import pytest
 from bluezoned.authority import settings
 from bluezoned.authority.verification import HOUR
 from bluezoned.protocols.protocol import Tier
+from tests.authority.conftest import settings as with_database
 from tests.authority.postgres import Postgres
 from tests.authority.ward import NOON, Ward, key, message
 
@@ -53,7 +54,7 @@ def copied(ward: Ward, copy: Path, request: pytest.FixtureRequest) -> Path:
     if url:
         server: Postgres = request.getfixturevalue("postgres_server")
         name = server.make_database(url.partition("@/")[2].partition("?")[0])
-        (copy / "authority.toml").write_text(f'[authority]\nname = "test"\n[database]\nurl = "{server.url(name)}"\n')
+        (copy / "authority.toml").write_text(with_database(server.url(name)))
     return copy
 
 

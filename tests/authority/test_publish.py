@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 
+from bluezoned.authority.publish import LEASE, Published
+from bluezoned.authority.shelf import DirectoryShelf
 from bluezoned.authority.verification import HOUR, MINUTE
 from bluezoned.errors import StoreError
 from bluezoned.protocols import registry
@@ -118,14 +122,20 @@ def test_everything_is_forgotten_after_fourteen_days(ward: Ward) -> None:
     assert ward.authority.cases() == []
 
 
-def test_leftover_of_a_killed_run_is_removed(ward: Ward) -> None:
+def test_leftover_of_a_killed_run_is_removed_once_its_number_is_past(ward: Ward) -> None:
+    """Until then it may be the file of a worker that took over."""
     ward.publisher.publish(NOON)
+    ward.files.mkdir()
     leftover = ward.files / "bluezone-00000001-0123456789abcdef.zip"
     leftover.write_bytes(b"half")
-
     ward.publisher.publish(NOON + HOUR)
+    assert leftover.exists()
+
+    ward.send(message(ward.code(at=NOON + HOUR)), NOON + HOUR)
+    ward.publisher.publish(NOON + 2 * HOUR)
 
     assert not leftover.exists()
+    ward.require_whole()
 
 
 def test_full_disk_lists_nothing_and_is_said(ward: Ward) -> None:
@@ -238,12 +248,17 @@ def test_lost_revocation_is_told_again(ward: Ward) -> None:
     assert (secrets(export.revoked), export.keys) == ({sent.secret}, ())
 
 
+def publish_patiently(ward: Ward) -> None:
+    while ward.publisher.publish(NOON, due=NOON) is None:
+        time.sleep(0.01)
+
+
 def test_runs_at_once_publish_everything_once(ward: Ward) -> None:
     """As the server's schedule and the command `publish` may."""
     for protocol in registry.NAMES:
         ward.send(message(ward.code(), key(protocol=protocol)), NOON)
     others = [Ward(ward.directory) for _ in range(4)]
-    threads = [threading.Thread(target=other.publisher.publish, args=(NOON,)) for other in others]
+    threads = [threading.Thread(target=publish_patiently, args=(other,)) for other in others]
 
     for thread in threads:
         thread.start()
@@ -285,9 +300,95 @@ def test_keys_of_a_revoked_case_that_nobody_saw_are_forgotten_at_once(ward: Ward
 
 def test_index_left_unfinished_by_a_killed_run_is_removed(ward: Ward) -> None:
     ward.publisher.publish(NOON)
-    leftover = ward.publisher.directory / ".index.12345"
+    leftover = ward.files.parent / ".index.12345"
     leftover.write_bytes(b"half")
 
     ward.publisher.publish(NOON + HOUR)
 
     assert not leftover.exists()
+
+
+# several workers
+
+
+def test_worker_that_was_killed_holds_up_the_others_for_five_minutes(ward: Ward) -> None:
+    ward.send(message(ward.code()), NOON)
+    with ward.store.transaction() as transaction:
+        assert transaction.take_lease("publish", b"killed", NOON, NOON + LEASE)
+
+    assert ward.publisher.publish(NOON + LEASE - 1) is None
+    assert ward.publisher.publish(NOON + LEASE) == Published(1, 1, 0)
+
+
+def test_lease_from_a_clock_that_ran_ahead_does_not_count(ward: Ward) -> None:
+    with ward.store.transaction() as transaction:
+        transaction.take_lease("publish", b"ahead", NOON + DAY, NOON + DAY + LEASE)
+
+    assert ward.publisher.publish(NOON) is not None
+
+
+def test_what_another_worker_has_done_is_not_done_again(ward: Ward) -> None:
+    ward.publisher.publish(NOON)
+    ward.send(message(ward.code()), NOON)
+
+    assert ward.publisher.publish(NOON + 1, due=NOON) == Published(0, 0, 0)
+    assert ward.publisher.publish(NOON + HOUR, due=NOON + HOUR) == Published(1, 1, 0)
+
+
+class OvertakingShelf(DirectoryShelf):
+    """A worker that stands still while it writes, for so long that another takes over and publishes."""
+
+    def __init__(self, ward: Ward, at: int) -> None:
+        super().__init__(ward.directory / "public")
+        self._ward = ward
+        self._at = at
+        self.overtaken = 0
+
+    def put(self, name: str, content: bytes) -> None:
+        if not self.overtaken:
+            self.overtaken = 1
+            assert self._ward.publisher.publish(self._at + LEASE) is not None
+        super().put(name, content)
+
+
+def test_worker_that_was_overtaken_lists_nothing_any_more(ward: Ward) -> None:
+    ward.send(message(ward.code()), NOON)
+    slow = replace(ward.publisher, shelf=OvertakingShelf(ward, NOON))
+
+    assert slow.publish(NOON) is None
+    ward.send(message(ward.code(at=NOON + HOUR)), NOON + HOUR)
+    ward.publisher.publish(NOON + HOUR)
+
+    ward.require_whole()
+    assert [len(export.keys) for export in ward.exports()] == [1, 1]
+
+
+# padding
+
+
+def test_small_batch_is_filled_up_with_keys_that_look_alike(ward: Ward) -> None:
+    sent = message(ward.code(), key(), key(MIDNIGHT - 2 * DAY))
+    ward.send(sent, NOON)
+    manner = replace(ward.publisher.manner, least_keys=150)
+
+    published = replace(ward.publisher, manner=manner).publish(NOON)
+
+    (export,) = ward.exports()
+    assert published == Published(1, 2, 0)
+    assert 150 <= len(export.keys) <= 165
+    assert secrets(sent.keys) < secrets(export.keys)
+    assert {k.start for k in export.keys} == {k.start for k in sent.keys}
+    assert {(k.tier, k.report_type, k.days_since_onset) for k in export.keys} == {
+        (Tier.F0, ReportType.CONFIRMED_TEST, None)
+    }
+    assert [k.secret for k in export.keys] == sorted(k.secret for k in export.keys)
+
+
+def test_large_batch_needs_no_padding(ward: Ward) -> None:
+    for _ in range(3):
+        ward.send(message(ward.code(), key(), key(MIDNIGHT - 2 * DAY)), NOON)
+    manner = replace(ward.publisher.manner, least_keys=5)
+
+    replace(ward.publisher, manner=manner).publish(NOON)
+
+    assert len(ward.exports()[0].keys) == 6

@@ -26,6 +26,7 @@ from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
 from bluezoned.radio.desk import Desk
 from bluezoned.radio.ether import Ether
 from bluezoned.upload import Upload
+from tests.authority.conftest import settings
 
 NOON = 20_760 * DAY + 12 * HOUR
 
@@ -99,7 +100,7 @@ async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
     async with Desk(Ether(), NOON, tmp_path / "desk") as desk:
         running = Served(tmp_path, desk)
         running.data.mkdir()
-        (running.data / "authority.toml").write_text(f'[database]\nurl = "{database_url}"\n')
+        (running.data / "authority.toml").write_text(settings(database_url))
         await running.act("init", "--yes", at_desk=False)
         await running.start()
         yield running

@@ -46,7 +46,7 @@ class Ward:
 
     @property
     def files(self) -> Path:
-        return self.publisher.directory / "batches"
+        return self.directory / "public" / "batches"
 
     def everything(self) -> bytes:
         """Every row of every table, as text."""
@@ -55,7 +55,7 @@ class Ward:
         return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
 
     def index(self) -> key_index.KeyIndex:
-        return key_index.read((self.publisher.directory / "index").read_bytes(), self.public_key)
+        return key_index.read((self.directory / "public" / "index").read_bytes(), self.public_key)
 
     def exports(self) -> list[key_export.KeyExport]:
         return [key_export.read((self.files / b.name).read_bytes(), self.public_key) for b in self.index().batches]
