@@ -259,7 +259,7 @@ async def _clock_and_radio(
         services = [protocol.service for protocol in heard.values()]
         duty = ALWAYS if config.beacon.profile == "kiosk" else WINDOWS
         iphones = Iphones(config.radio.iphones) if "bluezone" in heard else Iphones.IGNORE
-        return clock, BluezRadio(config.radio.adapter, services, clock, duty, iphones)
+        return clock, BluezRadio(config.radio.adapter, services, clock, duty, iphones, config.radio.witness)
     path, colon, station = desk_place.rpartition(":")
     if not colon or not station:
         raise RadioError("--desk wants SOCKET:STATION")

@@ -61,6 +61,9 @@ class Radio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its address is the sure way: hci numbers swap across boots."""
     tx_power_dbm: Annotated[int, Meta(ge=-50, le=20, extra={"unit": "dBm"})] = 0
     """Calibrated transmit power, sealed into what we send where the protocol has room. The range is GAEN's."""
+    witness: Annotated[str, Meta(pattern="^(|hci[0-9]{1,3}|([0-9A-F]{2}:){5}[0-9A-F]{2})\\Z")] = ""
+    """A second adapter, used for nothing else: it listens whether we are heard, and speaks when all is silent, so that
+    a dead radio is told from an empty room."""
     iphones: Literal["ignore", "read"] = "ignore"
     """Those with the published Bluezone app, whose ids must be read over a connection. It costs listening time, and a
     connection shows this box's fixed address."""
@@ -237,6 +240,7 @@ _SHAPES = {
     "beacon.state_dir": "an absolute path",
     "beacon.spool_dir": "an absolute path",
     "radio.adapter": '"auto", "hci0" or an address such as "B8:27:EB:00:00:00"',
+    "radio.witness": '"hci1" or an address; empty for none',
     "proximity.calibrated": "a line of text, 120 characters at most; empty for never",
     "exposure.bucket_thresholds_db": "three ascending whole numbers from 0 to 255, dB",
     "exposure.bucket_weights": "four numbers from 0 to 2.5",

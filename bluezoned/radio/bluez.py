@@ -26,6 +26,7 @@ from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError
 from bluezoned.radio.bluez_reader import Iphones, PhoneReader
 from bluezoned.radio.bluez_scanner import Scanner
 from bluezoned.radio.bluez_session import Session
+from bluezoned.radio.bluez_witness import Witness
 from bluezoned.radio.hearing import ALWAYS, MINUTE, Duty, Hearing
 from bluezoned.radio.radio import RadioHealth
 from bluezoned.radio.recovery import ABSENT, REFUSED, SILENT, Recovery
@@ -38,9 +39,12 @@ LOOK_S = 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try of what was refused; the last one for all that follow."""
 
+DENIED = "what this box sends does not reach its second adapter"
+
 
 class BluezRadio:
-    """One adapter of this machine: `wish` is its address, its name or `auto`, the first one."""
+    """One adapter of this machine: `wish` is its address, its name or `auto`, the first one. `witness` is another one,
+    which proves what this one does; empty for none."""
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class BluezRadio:
         clock: Clock,
         duty: Duty = ALWAYS,
         iphones: Iphones = Iphones.IGNORE,
+        witness: str = "",
         bus: str = "system",
     ) -> None:
         self._wish = wish
@@ -56,6 +61,7 @@ class BluezRadio:
         self._clock = clock
         self._duty = duty
         self._iphones = iphones
+        self._witness = witness
         self._bus = bus
         self._wake = asyncio.Event()
         self._shaken = False
@@ -110,10 +116,12 @@ class BluezRadio:
         # A scan that is just being started anew, as at each rotation of a legacy controller, is no deafness.
         listens = session is not None and (session.scanner.is_scanning or self._hearing.is_resting or not self._problem)
         on_air = session is not None and session.advertiser.is_registered and self._on_air is self._wanted is not None
+        is_denied = session is not None and session.is_denied
+        doubt = DENIED if is_denied else "" if self._hearing.is_trusted else self._hearing.doubt
         return RadioHealth(
             hearing=is_ready and listens and self._hearing.is_trusted,
-            advertising=is_ready and on_air,
-            problem=self._problem or ("" if self._hearing.is_trusted else self._hearing.doubt),
+            advertising=is_ready and on_air and not is_denied,
+            problem=self._problem or doubt,
             dropped=self._backlog.dropped,
             degraded=self._degraded(),
             looks=self._looks,
@@ -155,6 +163,7 @@ class BluezRadio:
             Advertiser(self._bus, self._wake.set),
             reader,
             Scanner(bluez, self._uuids, self._clock.now, self._backlog.put, self._note_life, reader),
+            Witness(self._witness, bluez, self._bus, self._wake.set) if self._witness else None,
             self._clock,
         )
         try:
@@ -184,6 +193,8 @@ class BluezRadio:
             finally:
                 # Who cannot be heard shall hear all the same.
                 await self._listen(session, adapter)
+            if session.witness is not None:
+                await self._question(session.witness)
         except RadioError as error:
             self._tell(str(error))
             delay = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
@@ -254,6 +265,17 @@ class BluezRadio:
             hearing.begin(now)
         if session.reader is not None:
             session.reader.start(adapter)
+
+    async def _question(self, witness: Witness) -> None:
+        """Ask the second adapter for proof, where it is time."""
+        if self._on_air is not None:
+            witness.prove(self._on_air, self._now())
+        if self._hearing.wants_open:
+            await witness.speak(self._uuids)
+        else:
+            await witness.hush()
+        if witness.denies:
+            raise RadioError(DENIED)
 
     async def _climb(self, session: Session, recovery: Recovery) -> None:
         step = recovery.due(self._now())

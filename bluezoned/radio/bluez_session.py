@@ -11,6 +11,7 @@ from bluezoned.radio.bluez_advertiser import Advertiser
 from bluezoned.radio.bluez_bus import Adapter, Bluez, BluezError
 from bluezoned.radio.bluez_reader import PhoneReader
 from bluezoned.radio.bluez_scanner import Scanner
+from bluezoned.radio.bluez_witness import Witness
 from bluezoned.radio.recovery import Step
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,15 @@ class Session:
     advertiser: Advertiser
     reader: PhoneReader | None
     scanner: Scanner
+    witness: Witness | None
     clock: Clock
     owner: str = ""
     """bluetoothd's name when it was last looked at."""
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether the witness should hear us, and does not."""
+        return self.witness is not None and self.witness.denies
 
     async def stop_listening(self) -> None:
         """The adapter does nothing but send."""
@@ -42,6 +49,8 @@ class Session:
         advertise and says that it does not."""
         await self.stop_listening()
         await self.advertiser.close()
+        if self.witness is not None:
+            await self.witness.close()
 
     async def take(self, step: Step, adapter: Adapter | None) -> None:
         """One step of a ladder; those of an adapter do nothing where there is none. What fails is logged: a further

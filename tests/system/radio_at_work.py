@@ -78,9 +78,12 @@ class AtWork:
 
 
 @asynccontextmanager
-async def at_work(air: Air, controller: int, iphones: Iphones = Iphones.IGNORE) -> AsyncIterator[AtWork]:
+async def at_work(
+    air: Air, controller: int, iphones: Iphones = Iphones.IGNORE, witness: int | None = None
+) -> AsyncIterator[AtWork]:
     """The radio on one controller, with a phone near it."""
-    radio = BluezRadio(air.adapter(controller), SERVICES, SystemClock(), iphones=iphones)
+    second = "" if witness is None else air.adapter(witness)
+    radio = BluezRadio(air.adapter(controller), SERVICES, SystemClock(), iphones=iphones, witness=second)
     async with radio:
         work = AtWork(air, controller, radio)
 

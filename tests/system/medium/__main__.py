@@ -43,6 +43,7 @@ class Medium:
         self._rssi: dict[tuple[int, int], list[int]] = {}
         self._loss: dict[tuple[int, int], float] = {}
         self._muted: set[int] = set()
+        self._gagged: set[int] = set()
         self._chance = random.Random(1)
         self._phones: set[asyncio.Task[None]] = set()
         self._crowd: Crowd
@@ -75,6 +76,8 @@ class Medium:
             await asyncio.sleep(TICK_S)
 
     def _transmit(self, sender: int, packet: bytes, phy: int) -> None:
+        if sender in self._gagged:
+            return
         self._write_down(sender, packet)
         loop = asyncio.get_running_loop()
         for receiver in self.controllers:
@@ -119,6 +122,10 @@ class Medium:
                 self._muted.add(order["rx"])
             case "unmute":
                 self._muted.discard(order["rx"])
+            case "gag":
+                self._gagged.add(order["tx"])
+            case "ungag":
+                self._gagged.discard(order["tx"])
             case "unplug":
                 self.controllers[order["controller"]].unplug()
             case "plug_in":
