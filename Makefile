@@ -5,7 +5,8 @@
 #   make test      linters, types and tests
 #   make lint      linters and types alone
 #   make test-vm   the radio against the real bluetoothd, in a virtual machine (SUITE=trixie|bookworm, REPEAT=n,
-#                  TESTS=files, CROWD=minutes of a crowd); needs root to build its disk once
+#                  TESTS=files, CROWD=minutes of a crowd, PATIENCE=factor for bounds of time on a busy machine); needs root to
+#                  build its disk once
 #   make bench     what the desk costs
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
@@ -19,6 +20,7 @@ SUITE ?= trixie
 REPEAT ?= 1
 TESTS ?=
 CROWD ?=
+PATIENCE ?=
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
@@ -47,7 +49,8 @@ test: lint
 	$(PYTHON) -m pytest -q
 
 test-vm: $(SETUP)
-	$(PYTHON) -m tests.system.host test --suite $(SUITE) --repeat $(REPEAT) $(if $(CROWD),--crowd-minutes=$(CROWD)) $(TESTS)
+	$(PYTHON) -m tests.system.host test --suite $(SUITE) --repeat $(REPEAT) $(if $(CROWD),--crowd-minutes=$(CROWD)) \
+		$(if $(PATIENCE),--patience=$(PATIENCE)) $(TESTS)
 
 bench: $(SETUP)
 	$(PYTHON) tests/bench/desk.py

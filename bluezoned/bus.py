@@ -34,6 +34,12 @@ class _Connection(MessageBus):
             line += byte
         return line[:-2].decode("ascii", "replace")
 
+    def _finalize(self, err: Exception | None = None) -> None:
+        super()._finalize(err)  # type: ignore[no-untyped-call]
+        if not self._disconnect_future.cancelled():
+            # Looked at, or asyncio would log it with a traceback where nobody waits for the end.
+            self._disconnect_future.exception()
+
 
 @contextlib.asynccontextmanager
 async def connected(bus: str) -> AsyncIterator[Any]:
@@ -51,6 +57,13 @@ async def connected(bus: str) -> AsyncIterator[Any]:
         yield connection
     finally:
         _close(connection)
+
+
+def lost(connection: Any) -> asyncio.Future[None]:
+    """Done when the bus is gone. Nothing that a dead connection is asked comes back, not even an error, so whoever
+    waits for an answer waits for this too. Not to be cancelled: everybody has the same."""
+    future: asyncio.Future[None] = connection._disconnect_future
+    return future
 
 
 def _connection(bus: str) -> Any:

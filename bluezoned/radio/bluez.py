@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from bluezoned.advertisement import Advertisement, Reception
-from bluezoned.bus import BusError, connected
+from bluezoned.bus import BusError, connected, lost
 from bluezoned.clock import Clock
 from bluezoned.errors import RadioError
 from bluezoned.event import Event
@@ -38,6 +38,9 @@ LOOK_S = 5.0
 
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try of what was refused; the last one for all that follow."""
+
+AWAIT_S = 2.0
+"""Seconds at most between two looks for an adapter or a bluetoothd that is not there: looking disturbs nobody."""
 
 DENIED = "what this box sends does not reach its second adapter"
 
@@ -167,6 +170,7 @@ class BluezRadio:
             self._clock,
         )
         try:
+            lost(bluez.connection).add_done_callback(lambda _: self._wake.set())
             await bluez.watch(self._note_news)
             while bluez.connection.connected:
                 self._wake.clear()
@@ -201,8 +205,8 @@ class BluezRadio:
             self._failures += 1
             if isinstance(error, Trouble):
                 self._adapter = None
-            else:
-                await self._climb(session, self._refused)
+                return min(delay, AWAIT_S)
+            await self._climb(session, self._refused)
             return delay
         if self._failures:
             self._failures = 0

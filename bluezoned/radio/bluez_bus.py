@@ -17,6 +17,7 @@ from dbus_next.introspection import Node
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from bluezoned import bus
 from bluezoned.errors import RadioError
 
 SERVICE = "org.bluez"
@@ -30,6 +31,8 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 ANSWER_S = 15.0
 """Seconds. Power cycles and registrations on a slow controller take up to two; what takes longer is stuck."""
+
+BUS_LOST = "the D-Bus was lost"
 
 BASE_UUID = "-0000-1000-8000-00805f9b34fb"
 """What a 16-bit UUID is short for (Core 5.4, vol 3, part B, 2.5.1), after `0000xxxx`."""
@@ -112,16 +115,27 @@ class Bluez:
             flags=MessageFlag.NO_AUTOSTART,
         )
         who = "bluetoothd" if destination == SERVICE else destination
-        try:
-            reply = await asyncio.wait_for(self.connection.call(message), ANSWER_S)
-        except TimeoutError:
-            raise BluezError("", f"{who} does not answer {member}") from None
-        except (OSError, EOFError) as error:
-            raise BluezError("", "the D-Bus was lost") from error
+        reply = await self._answer(message, f"{who} does not answer {member}")
         if reply.message_type is MessageType.ERROR:
             name, text = reply.error_name, str(reply.body[0]) if reply.body else ""
             raise BluezError(name, f"{who} refused {member}: {text or name.rpartition('.')[2]}")
         return list(reply.body)
+
+    async def _answer(self, message: Message, if_none: str) -> Message:
+        end = bus.lost(self.connection)
+        if end.done():
+            raise BluezError("", BUS_LOST)
+        calling = asyncio.ensure_future(self.connection.call(message))
+        try:
+            await asyncio.wait((calling, end), timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            if calling.done():
+                answer: Message = calling.result()
+                return answer
+            raise BluezError("", BUS_LOST if end.done() else if_none)
+        except (OSError, EOFError) as error:
+            raise BluezError("", BUS_LOST) from error
+        finally:
+            calling.cancel()
 
     async def get(self, path: str, interface: str) -> dict[str, Any]:
         """Every property of one interface, without variants."""

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from bluezoned.advertisement import Advertisement
+from bluezoned.bus import connected
 from bluezoned.clock import SystemClock
 from bluezoned.errors import ProtocolError
 from bluezoned.radio.bluez import BluezRadio
 from bluezoned.radio.bluez_advertiser import _Broadcast
-from bluezoned.radio.bluez_bus import Adapter, block_of, full_uuid
+from bluezoned.radio.bluez_bus import ANSWER_S, Adapter, Bluez, BluezError, block_of, full_uuid
 
 ADVERTISEMENT = Advertisement(frozenset((0x4E56,)), {0x4E56: b"\1\2\3\4"}, {0x22B5: bytes(12)})
 
@@ -78,6 +79,23 @@ async def _listen(radio: BluezRadio) -> None:
     async with radio:
         async for _ in radio:
             pass
+
+
+async def test_a_lost_bus_is_noticed_before_the_answer_is_overdue() -> None:
+    command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        async with connected(daemon.stdout.readline().strip()) as connection:
+            silent = Bluez(connection)
+            # Nobody answers: the one who is asked is we, and we have no such object.
+            asking = asyncio.create_task(silent._call(connection.unique_name, "/", "org.bluez.Silent", "Ask", "", []))
+            await asyncio.sleep(0)
+            daemon.kill()
+            async with asyncio.timeout(ANSWER_S / 2):
+                with pytest.raises(BluezError, match="D-Bus was lost"):
+                    await asking
+                with pytest.raises(BluezError, match="D-Bus was lost"):
+                    await silent.owner()
 
 
 def test_bluetoothd_reads_a_broadcast_with_the_right_types() -> None:

@@ -21,6 +21,7 @@ EXTENDED, LEGACY = (0, 1), (2, 3)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--patience", type=float, default=1.0, help="factor for bounds of time, on a machine under load")
     parser.addoption("--crowd-minutes", type=float, default=2.5, help="how long the crowd of test_crowd stays")
 
 
@@ -84,6 +85,13 @@ def is_powered(adapter: str) -> bool:
     """As bluetoothd says."""
     command = ("busctl", "get-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered")
     return run(*command, check=False).strip() == "b true"
+
+
+@pytest.fixture(scope="session")
+def patience(pytestconfig: pytest.Config) -> float:
+    """What the bounds of the requirements are multiplied with: 1, but where the machine has other work."""
+    factor: float = pytestconfig.getoption("--patience")
+    return factor
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,10 @@ def box(air: Air, installed: None, request: pytest.FixtureRequest) -> Iterator[B
 
 
 @pytest_asyncio.fixture
-async def work(air: Air, box: Box) -> AsyncIterator[AtWork]:
+async def work(air: Air, box: Box, patience: float) -> AsyncIterator[AtWork]:
     """A radio that sends number 1 and hears a phone, on the first."""
     async with at_work(air, box.controller - 1) as work:
+        work.soon_s = SOON_S * patience
         await work.radio.advertise(numbered(1))
         await work.proves_itself(1, 90)
         yield work
@@ -46,7 +47,7 @@ async def work(air: Air, box: Box) -> AsyncIterator[AtWork]:
 
 async def recovers(work: AtWork, record: Record, *also: Box) -> None:
     begun = time.monotonic()
-    seconds = await work.proves_itself(1, SOON_S)
+    seconds = await work.proves_itself(1, work.soon_s)
     record("recovered_s", round(seconds, 1))
     print(f"recovered after {seconds:.1f} s")
     for box in also:
@@ -56,7 +57,7 @@ async def recovers(work: AtWork, record: Record, *also: Box) -> None:
             told = box.get("Hearing", "Advertising", "Indication")
             return told == [True, True, "KEYS_STALE"] and bool(work.air.since(mark, box.controller))
 
-        left = begun + SOON_S + seconds - time.monotonic()
+        left = begun + work.soon_s + seconds - time.monotonic()
         await eventually(left, is_back, lambda box=box: box.get("Hearing", "Advertising", "Indication", "Problems"))
 
 

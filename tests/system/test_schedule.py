@@ -28,7 +28,7 @@ PROTOCOL = Bluezone()
 
 @pytest.mark.timeout(900)
 def test_each_identifier_comes_within_two_seconds_of_its_time(
-    air: Air, installed: None, record_property: Callable[[str, object], None]
+    air: Air, installed: None, patience: float, record_property: Callable[[str, object], None]
 ) -> None:
     late = []
     with at_another_time(), ExitStack() as stack:
@@ -51,7 +51,7 @@ def test_each_identifier_comes_within_two_seconds_of_its_time(
                 assert {rolling_id for at, rolling_id in sent if at >= first} == {after}
     record_property("late_ms", late)
     print(f"late by {late} ms")
-    assert max(late) <= IN_TIME
+    assert max(late) <= IN_TIME * patience
 
 
 def scheduled(box: Box, at: int) -> bytes:
