@@ -10,6 +10,7 @@
 #   make bench     what the desk costs
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
+#   make man       man pages and completions, after a change of a command or of config/bluezoned.toml
 #   make install   the box on this machine (make install-authority: the authority; install.sh tells DESTDIR and more)
 #   make uninstall the reverse; PURGE=1 forgets settings, keys and encounters too (make uninstall-authority)
 #   make wheels    all that make install needs into $(WHEELS), for machines without a network
@@ -25,7 +26,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority wheels clean
+.PHONY: man all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority wheels clean
 export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
@@ -57,6 +58,9 @@ bench: $(SETUP)
 
 bench-proximity: $(SETUP)
 	$(PYTHON) -m tests.bench.scorecard $(if $(RECORDINGS),--recordings $(RECORDINGS))
+
+man: $(SETUP)
+	$(PYTHON) -m bluezoned.manual
 
 install:
 	./install.sh install box

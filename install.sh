@@ -58,6 +58,7 @@ systemd/bluezone-authority.service $units/bluezone-authority.service 644
 systemd/bluezone-authority.sysusers /usr/lib/sysusers.d/bluezone-authority.conf 644
 systemd/bluezone-authority.tmpfiles /usr/lib/tmpfiles.d/bluezone-authority.conf 644
 TABLE
+        pages
         return
     fi
     cat <<TABLE
@@ -79,8 +80,19 @@ docs/dbus/org.bluezoned.Daemon1.xml /usr/share/dbus-1/interfaces/org.bluezoned.D
 systemd/org.bluezoned.activation /usr/share/dbus-1/system-services/org.bluezoned.service 644
 systemd/org.bluezoned.rules /usr/share/polkit-1/rules.d/50-bluezoned.rules 644
 TABLE
-    for page in docs/man/*.[1-8]; do
-        [ ! -e "$page" ] || echo "$page $PREFIX/share/man/man${page##*.}/${page##*/} 644"
+    pages
+}
+
+# Man pages and completions, as far as there are: make man writes them.
+pages() {
+    for program in $programs $([ "$part" = authority ] || echo bluezoned.toml); do
+        for page in docs/man/"$program".[1-8]; do
+            [ ! -e "$page" ] || echo "$page $PREFIX/share/man/man${page##*.}/${page##*/} 644"
+        done
+        [ -e "docs/completion/$program.bash" ] || continue
+        echo "docs/completion/$program.bash $PREFIX/share/bash-completion/completions/$program 644"
+        echo "docs/completion/$program.zsh $PREFIX/share/zsh/vendor-completions/_$program 644"
+        echo "docs/completion/$program.fish $PREFIX/share/fish/vendor_completions.d/$program.fish 644"
     done
 }
 

@@ -35,6 +35,10 @@ def main(
 ) -> None:
     """Trace: advertise a rolling identifier, remember who was near, compare with the authority's list, tell.
 
+    systemd runs it: systemctl start bluezoned, and bluezonectl asks it how it is. SIGHUP (systemctl reload) reads the
+    settings anew: what can change while it runs is in force at once, the log names what waits for a restart, and a
+    mistake changes nothing.
+
     Exit status: 0 stopped, 69 no radio, 74 the storage failed, 77 run as root, 78 the configuration is wrong.
     """
     try:

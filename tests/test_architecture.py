@@ -43,6 +43,7 @@ PROGRAMS = {
     "command_line",
     "demo",
     "doctor",
+    "manual",
     "simulator",
 }
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}

@@ -63,6 +63,16 @@ def machine(tmp_path: Path, once_installed: Path, wheel: Path) -> Machine:
     return Machine(tmp_path / "root", wheel)
 
 
+def pages_of(program: str, section: int) -> set[str]:
+    """Man page and completions."""
+    return {
+        f"usr/share/man/man{section}/{program}.{section}",
+        f"usr/share/bash-completion/completions/{program}",
+        f"usr/share/zsh/vendor-completions/_{program}",
+        f"usr/share/fish/vendor_completions.d/{program}.fish",
+    }
+
+
 SETTINGS = "etc/bluezoned/bluezoned.toml"
 
 
@@ -70,7 +80,10 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
     assert len(units) == 7
-    assert machine.files() == units | {
+    manual = {"usr/share/man/man5/bluezoned.toml.5"}
+    for name, section in (("bluezoned", 8), ("bluezoned-sync", 8), ("bluezonectl", 1)):
+        manual |= pages_of(name, section)
+    assert machine.files() == units | manual | {
         SETTINGS,
         "usr/bin/bluezoned",
         "usr/bin/bluezoned-sync",
@@ -165,7 +178,7 @@ def test_box_and_authority_leave_each_other_in_peace(machine: Machine) -> None:
     machine.make("uninstall-authority")
     alone = machine.files()
 
-    assert together - alone == {
+    assert together - alone == pages_of("bluezone-authority", 1) | {
         "usr/bin/bluezone-authority",
         "usr/lib/systemd/system/bluezone-authority.service",
         "usr/lib/sysusers.d/bluezone-authority.conf",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
+from bluezoned import manual
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,3 +28,19 @@ def test_every_file_beside_the_code_is_packaged() -> None:
 
     assert beside
     assert beside <= packaged
+
+
+def test_man_pages_and_completions_are_what_the_commands_say() -> None:
+    written = dict(manual.files((ROOT / "config" / "bluezoned.toml").read_text()))
+    docs = ROOT / "docs"
+    found = {
+        str(path.relative_to(docs)): path.read_text()
+        for room in ("man", "completion")
+        for path in (docs / room).iterdir()
+    }
+
+    # How a completion asks is click's own affair, and changes with it.
+    stale = [place for place, text in written.items() if place.startswith("man/") and found.get(place) != text]
+
+    assert not stale, "make man"
+    assert found.keys() == written.keys()
