@@ -182,23 +182,26 @@ class Language:
     """The words to read a pattern out with."""
 
     colours: Mapping[Colour, str]
-    lengths: Mapping[int, str]
-    """By the shortest light that is called so."""
+    lengths: Mapping[int, tuple[str, str]]
+    """One and several, by the shortest light that is called so."""
     then: str
     every: str
     dark: str
 
 
+_FLASH, _LONG, _GLOW = (SHORT + FLASH) // 2, (FLASH + LONG) // 2, (LONG + GLOW) // 2
+"""ms: where one length is taken for the next."""
+
 ENGLISH = Language(
     {Colour.GREEN: "green", Colour.AMBER: "amber", Colour.RED: "red", Colour.BLUE: "blue"},
-    {0: "short", FLASH // 2 + 100: "flash", LONG // 2 + 100: "long", GLOW // 2 + 200: "glow"},
+    {0: ("short", "short"), _FLASH: ("flash", "flashes"), _LONG: ("long", "long"), _GLOW: ("glow", "glows")},
     ", then ",
     "every {} s",
     "dark",
 )
 VIETNAMESE = Language(
     {Colour.GREEN: "xanh lá", Colour.AMBER: "vàng", Colour.RED: "đỏ", Colour.BLUE: "xanh dương"},
-    {0: "ngắn", FLASH // 2 + 100: "chớp", LONG // 2 + 100: "dài", GLOW // 2 + 200: "sáng lâu"},
+    {0: ("ngắn",) * 2, _FLASH: ("chớp",) * 2, _LONG: ("dài",) * 2, _GLOW: ("sáng lâu",) * 2},
     ", rồi ",
     "mỗi {} giây",
     "tối",
@@ -211,8 +214,9 @@ def describe(pattern: Pattern, language: Language = ENGLISH) -> str:
     if not lit:
         return language.dark
     lengths = [
-        next(word for least, word in reversed(tuple(language.lengths.items())) if step.duration >= least)
+        next(words for least, words in reversed(tuple(language.lengths.items())) if step.duration >= least)
         for step in lit
     ]
-    counted = language.then.join(f"{len(list(same))} {length}" for length, same in groupby(lengths))
+    runs = [(words, len(list(same))) for words, same in groupby(lengths)]
+    counted = language.then.join(f"{count} {words[count > 1]}" for words, count in runs)
     return f"{language.colours[lit[0].colour]}: {counted}, {language.every.format(f'{pattern.duration / 1000:g}')}"

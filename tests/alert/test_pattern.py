@@ -136,7 +136,7 @@ def test_a_pattern_is_read_out_from_its_steps() -> None:
         (Indication.ALL_WELL, "green: 1 short, every 4 s"),
         (Indication.SOMEONE_NEAR, "green: 2 short, every 4 s"),
         (Indication.F1, "red: 1 flash, every 1 s"),
-        (Indication.F2, "red: 2 flash, every 2 s"),
+        (Indication.F2, "red: 2 flashes, every 2 s"),
         (Indication.OWN_CASE, "red: 1 glow, every 2 s"),
         (Indication.PAUSED, "amber: 1 long, every 4 s"),
         (Indication.CANNOT_HEAR, "amber: 1 long, then 1 short, every 4 s"),
