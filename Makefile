@@ -46,7 +46,9 @@ lint: $(SETUP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Pages are looked at with Chromium; these letters have every one of Vietnamese.
 test: lint
+	./need.sh chromium fonts-dejavu-core
 	$(PYTHON) -m pytest -q
 
 test-vm: $(SETUP)

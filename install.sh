@@ -32,9 +32,9 @@ share=$PREFIX/share/bluezoned
 
 case $act-$part in
     install-box | uninstall-box)
-        programs="bluezoned bluezoned-sync bluezonectl"
-        services="bluezoned.service bluezoned-sync.timer"
-        users="bluezoned bluezoned-sync" groups="bluezoned-spool"
+        programs="bluezoned bluezoned-sync bluezoned-display bluezonectl"
+        services="bluezoned.service bluezoned-sync.timer bluezoned-display.service"
+        users="bluezoned bluezoned-sync bluezoned-display" groups="bluezoned-spool"
         kept="/etc/bluezoned /var/lib/bluezoned /var/spool/bluezoned"
         ;;
     install-authority | uninstall-authority)
@@ -68,6 +68,7 @@ systemd/bluezoned-sync.service $units/bluezoned-sync.service 644
 systemd/bluezoned-sync@.service $units/bluezoned-sync@.service 644
 systemd/bluezoned-sync.timer $units/bluezoned-sync.timer 644
 systemd/bluezoned-sync@.timer $units/bluezoned-sync@.timer 644
+systemd/bluezoned-display.service $units/bluezoned-display.service 644
 systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
 systemd/bluetooth.service.d/10-bluezoned.conf $units/bluetooth.service.d/10-bluezoned.conf 644
 systemd/bt-reset $PREFIX/lib/bluezoned/bt-reset 755
@@ -170,9 +171,9 @@ settle_install() {
     journalctl --update-catalog
     [ -d /run/systemd/system ] || return 0
     reload
-    udevadm trigger --subsystem-match=gpio
+    udevadm trigger --subsystem-match=gpio --subsystem-match=leds
     # Those that run go on with what was installed now.
-    systemctl try-restart bluezoned.service 'bluezoned@*.service' bluezone-authority.service
+    systemctl try-restart bluezoned.service 'bluezoned@*.service' bluezoned-display.service bluezone-authority.service
     if [ "$part" = authority ]; then
         cat <<'NEXT'
 Installed. Next:

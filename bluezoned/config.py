@@ -197,6 +197,13 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The system bus, where a policy guards who may do what."""
 
 
+class Display(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The page for a display beside the box; bluezoned-display.service serves it where that is enabled."""
+
+    port: Annotated[int, Meta(ge=1024, le=65535, extra={"unit": "on this machine alone"})] = 8111
+    """Of TCP. Below 1024 it would need rights."""
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is told to operators. No level tells identifiers."""
 
@@ -215,6 +222,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Authority = Authority()
     alert: Alert = Alert()
     control: Control = Control()
+    display: Display = Display()
     log: Log = Log()
     origins: dict[str, str] = {}
 

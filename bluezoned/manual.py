@@ -50,6 +50,9 @@ PROGRAMS: Mapping[str, Program] = {
     "bluezoned-sync": Program(
         8, "bluezoned.sync:main", _SETTINGS | _SPOOL, ("bluezoned(8)", "bluezonectl(1)", "bluezoned.toml(5)")
     ),
+    "bluezoned-display": Program(
+        8, "bluezoned.display.program:main", _SETTINGS, ("bluezoned(8)", "bluezoned.toml(5)", "systemctl(1)")
+    ),
     "bluezonectl": Program(
         1, "bluezoned.cli.program:main", _SETTINGS, ("bluezoned(8)", "bluezoned.toml(5)", "busctl(1)")
     ),

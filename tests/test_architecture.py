@@ -44,6 +44,7 @@ PROGRAMS = {
     "demo",
     "doctor",
     "manual",
+    "display",
     "simulator",
 }
 PROGRAMS_INSIDE = {"authority.server", "authority.cli"}
@@ -60,7 +61,7 @@ ONE_OR_THE_OTHER = {"_sha256", "_sha2"}
 
 AMBIENT = {"environ", "environb", "getenv", "getrandom", "urandom"}
 DATABASES = {"alembic", "sqlite3", "sqlalchemy"}
-ON_THE_NETWORK = {"feed.client", "authority.server", "authority.cli"}
+ON_THE_NETWORK = {"feed.client", "display.server", "authority.server", "authority.cli"}
 STORES = {
     "tracing.store",
     "authority.database",

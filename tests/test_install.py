@@ -79,13 +79,14 @@ SETTINGS = "etc/bluezoned/bluezoned.toml"
 def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> None:
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
-    assert len(units) == 7
+    assert len(units) == 8
     manual = {"usr/share/man/man5/bluezoned.toml.5"}
-    for name, section in (("bluezoned", 8), ("bluezoned-sync", 8), ("bluezonectl", 1)):
+    for name, section in (("bluezoned", 8), ("bluezoned-sync", 8), ("bluezoned-display", 8), ("bluezonectl", 1)):
         manual |= pages_of(name, section)
     assert machine.files() == units | manual | {
         SETTINGS,
         "usr/bin/bluezoned",
+        "usr/bin/bluezoned-display",
         "usr/bin/bluezoned-sync",
         "usr/bin/bluezonectl",
         "usr/lib/bluezoned/bt-reset",

@@ -39,7 +39,7 @@ def machine(tmp_path: Path) -> Path:
     return root
 
 
-PROGRAMS = "bluezoned", "bluezoned-sync", "bluezone-authority"
+PROGRAMS = "bluezoned", "bluezoned-sync", "bluezoned-display", "bluezone-authority"
 
 NAMES = [
     "bluezoned.service",
@@ -48,6 +48,7 @@ NAMES = [
     "bluezoned-sync@left.service",
     "bluezoned-sync.timer",
     "bluezoned-sync@left.timer",
+    "bluezoned-display.service",
     "bluezoned-bt-reset@hci0.service",
     "bluezone-authority.service",
 ]
@@ -84,6 +85,7 @@ def test_the_check_sees_a_misspelt_option(machine: Path) -> None:
         ("bluezoned@.service", 0.6),
         ("bluezoned-sync.service", 1.2),
         ("bluezoned-sync@.service", 1.2),
+        ("bluezoned-display.service", 1.2),
         ("bluezone-authority.service", 1.2),
         ("bluezoned-bt-reset@.service", 1.5),
     ],
@@ -137,6 +139,15 @@ def test_who_has_the_network_has_no_secrets() -> None:
     assert daemon["StateDirectoryMode"] == ["0700"]
     assert "StateDirectory" not in sync
     assert "-/var/lib/bluezoned" in sync["InaccessiblePaths"][0].split()
+
+
+def test_the_display_is_on_this_machine_alone_and_has_no_secrets() -> None:
+    display = settings("bluezoned-display.service")
+
+    assert display["User"] != settings("bluezoned.service")["User"]
+    assert (display["IPAddressDeny"], display["IPAddressAllow"]) == (["any"], ["localhost"])
+    assert "-/var/lib/bluezoned" in display["InaccessiblePaths"][0].split()
+    assert "SupplementaryGroups" not in display
 
 
 def test_one_start_starts_all_and_no_clock_or_network_is_waited_for() -> None:
@@ -205,7 +216,13 @@ def test_users_share_the_spool_alone(users: Path) -> None:
 
     assert groups["bluezoned-spool"] == {"bluezoned", "bluezoned-sync"}
     assert groups["gpio"] == {"bluezoned"}
-    assert groups["bluezoned"] == groups["bluezoned-sync"] == groups["bluezone-authority"] == set()
+    assert (
+        groups["bluezoned"]
+        == groups["bluezoned-sync"]
+        == groups["bluezoned-display"]
+        == groups["bluezone-authority"]
+        == set()
+    )
     assert set(logins) == {"/usr/sbin/nologin"}
 
 
