@@ -47,7 +47,7 @@ PROGRAMS = {
     "display",
     "simulator",
 }
-PROGRAMS_INSIDE = {"authority.server", "authority.cli"}
+PROGRAMS_INSIDE = {"authority.server", "authority.cli", "authority.portal"}
 
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "litestar", "requests", "smtplib", "ssl", "urllib.request", "uvicorn"}
 TIME_AND_CHANCE = {"asyncio", "datetime", "random", "secrets", "select", "stamina", "threading", "time", "uuid"}
@@ -61,7 +61,7 @@ ONE_OR_THE_OTHER = {"_sha256", "_sha2"}
 
 AMBIENT = {"environ", "environb", "getenv", "getrandom", "urandom"}
 DATABASES = {"alembic", "sqlite3", "sqlalchemy"}
-ON_THE_NETWORK = {"feed.client", "display.server", "authority.server", "authority.cli"}
+ON_THE_NETWORK = {"feed.client", "display.server", "authority.server", "authority.cli", "authority.portal"}
 STORES = {
     "tracing.store",
     "authority.database",
@@ -78,7 +78,7 @@ SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|UPDATE .+ SET|(CREA
 def layer(module: str) -> int:
     """0 words, 1 air and wire, 2 heart, 3 edges, 4 programs; `module` without the package's name."""
     room = module.partition(".")[0]
-    if module in PROGRAMS_INSIDE or room in PROGRAMS:
+    if within(module, PROGRAMS_INSIDE) or room in PROGRAMS:
         return 4
     if room in EDGES:
         return 3
@@ -93,7 +93,7 @@ def layer(module: str) -> int:
 
 def is_heart(module: str) -> bool:
     """Whether time and randomness must be arguments there."""
-    in_authority = module.startswith("authority") and module not in PROGRAMS_INSIDE | {"authority.settings"}
+    in_authority = module.startswith("authority") and not within(module, PROGRAMS_INSIDE | {"authority.settings"})
     return layer(module) in (1, 2) or in_authority
 
 
@@ -162,7 +162,7 @@ def _foreign_arrows(module: str, names: set[str]) -> Iterator[str]:
             yield f"{module} imports relatively"
         if within(name, DATABASES) and not within(module, STORES):
             yield f"{module} imports {name}"
-        if within(name, NETWORK) and module not in ON_THE_NETWORK:
+        if within(name, NETWORK) and not within(module, ON_THE_NETWORK):
             yield f"{module} imports {name}"
         if within(name, {"time"}) and module != "clock" and layer(module) < 4:
             yield f"{module} reads the clock"

@@ -76,7 +76,8 @@ class Authority:
             raise CaseError(CaseProblem.TIER)
         if (tier is Tier.F1) != (source is not None):
             raise CaseError(CaseProblem.SOURCE)
-        if onset is not None and not at // DAY - 60 <= onset <= at // DAY:
+        # Where the staff are it may be tomorrow already.
+        if onset is not None and not at // DAY - 60 <= onset <= at // DAY + 1:
             raise CaseError(CaseProblem.ONSET)
         with self._store.transaction() as transaction:
             if source is not None:

@@ -160,7 +160,7 @@ async def _serve(house: House, listener: socket.socket, desk_socket: Path | None
         if desk_socket is not None:
             clock = await stack.enter_async_context(desk.join_clock(desk_socket))
         config = uvicorn.Config(
-            server.application(house, clock),
+            server.application(house, clock, listener.getsockname()[1]),
             # No access log: it would keep who asked when.
             access_log=False,
             log_config=None,

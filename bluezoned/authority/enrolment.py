@@ -117,10 +117,6 @@ class Enrolment:
             records.end_sessions(member.id, but=session.digest)
             records.note(Actor(member.name), Act.PASSWORD_CHANGED, at)
 
-    def choose_language(self, session: Session, language: str) -> None:
-        with self._store.transaction() as transaction:
-            StaffRecords(transaction.connection).change_member(session.member.id, language=language)
-
     def _remember(self, session: Session, challenge: str) -> None:
         with self._store.transaction() as transaction:
             StaffRecords(transaction.connection).put_challenge(session.digest, challenge)

@@ -127,7 +127,7 @@ class Office:
             raise CaseError(CaseProblem.TESTED)
         onset = registration.onset
         if onset is None and tested is not None:
-            onset = min(tested, at // DAY)
+            onset = tested
         opened = self._authority.within(transaction).open_case(registration.tier, at, registration.source, onset)
         RegisterRecords(transaction.connection).put_note(opened.id, reference, tested)
         detail = opened.tier.name if opened.source is None else f"{opened.tier.name} {opened.source}"

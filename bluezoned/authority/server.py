@@ -26,6 +26,7 @@ from litestar.types import Scope
 from bluezoned import __version__, key_index, upload
 from bluezoned.authority import http_range
 from bluezoned.authority.house import House, public_key_pem
+from bluezoned.authority.portal import application as portal
 from bluezoned.authority.publish import StaleKeyError
 from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
 from bluezoned.clock import Clock
@@ -80,8 +81,9 @@ _FILE_HEADERS = [
 ]
 
 
-def application(house: House, clock: Clock) -> Litestar:
-    """The routes on one opened authority."""
+def application(house: House, clock: Clock, port: int) -> Litestar:
+    """The routes on one opened authority; at `port` staff find the portal where no other address is set."""
+    origin = house.settings.portal.origin or f"http://localhost:{port}"
 
     @get(
         "/health",
@@ -158,7 +160,7 @@ def application(house: House, clock: Clock) -> Litestar:
         return Response(receipt, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
     return Litestar(
-        [health, authority, index, batch, uploads],
+        [health, authority, index, batch, uploads, *portal.routes(house, clock, origin)],
         # The document alone: the viewers that come with the framework load their scripts from other people's servers.
         openapi_config=OpenAPIConfig(
             title="bluezone-authority", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]

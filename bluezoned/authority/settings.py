@@ -143,6 +143,28 @@ class Bucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "v1/"
 
 
+class Portal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where staff work, with a browser."""
+
+    origin: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|http://localhost(:[0-9]{1,5})?)?\Z",
+            description="The address as staff type it; passkeys work there alone. Empty: this machine alone, at "
+            "the port that serve listens on.",
+            extra={"shape": "https://NAME or http://localhost:PORT, without a path"},
+        ),
+    ] = ""
+    time_zone: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}\Z",
+            description="In which times are shown and typed.",
+            extra={"shape": "a name of the IANA database, such as Asia/Ho_Chi_Minh"},
+        ),
+    ] = "Asia/Ho_Chi_Minh"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """authority.toml."""
 
@@ -150,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     publish: Publish = Publish()
     database: Database = Database()
     bucket: Bucket = Bucket()
+    portal: Portal = Portal()
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = get_type_hints(Settings)

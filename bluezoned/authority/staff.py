@@ -126,7 +126,6 @@ class Member:
     """ms; None when there is no invitation."""
     disabled: int | None
     """ms."""
-    language: str | None = None
 
     @property
     def has_second_factor(self) -> bool:

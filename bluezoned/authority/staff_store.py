@@ -49,7 +49,6 @@ _member = Table(
     Column("invitation", LargeBinary),
     Column("invited_until", BigInteger),
     Column("disabled", BigInteger),
-    Column("language", String),
 )
 
 _passkey = Table(
@@ -116,7 +115,6 @@ class Act(Enum):
     VENUE_ADDED = "venue-added"
     OUTBREAK_MARKED = "outbreak-marked"
     BULK_OPENED = "bulk-opened"
-    EXPORTED = "exported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,5 +288,4 @@ def _to_member(row: Any) -> Member:
         Lock(row.failures, row.held_until),
         row.invited_until,
         row.disabled,
-        row.language,
     )

@@ -43,7 +43,7 @@ def test_name_is_written_into_a_new_file(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("[publish]\nevery = 3\n", "authority.toml:2: publish.every: no such option; there are: every_s"),
-        ("\n[portal]\nx = 1\n", "authority.toml:2: portal: no such section; there are: authority, publish"),
+        ("\n[gateway]\nx = 1\n", "authority.toml:2: gateway: no such section; there are: authority, publish"),
         ("publish = 3\n", "authority.toml:1: publish: is a section: write [publish]"),
         ("[publish]\n\nevery_s = 5\n", "authority.toml:3: publish.every_s: 5 is not allowed; allowed: a whole number"),
         ('[publish]\nevery_s = "5"\n', 'authority.toml:2: publish.every_s: "5" is not allowed'),

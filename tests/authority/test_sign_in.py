@@ -461,16 +461,16 @@ def test_audit_log_is_kept_two_years(person: Person) -> None:
     before = len(acts(ward))
     with ward.store.transaction() as transaction:
         records = StaffRecords(transaction.connection)
-        records.note(person.actor, Act.EXPORTED, NOON + AUDIT_KEPT - HOUR)
+        records.note(person.actor, Act.SIGNED_OUT, NOON + AUDIT_KEPT - HOUR)
         records.prune(NOON + AUDIT_KEPT - HOUR, 0)
     kept = len(acts(ward))
     with ward.store.transaction() as transaction:
         records = StaffRecords(transaction.connection)
-        records.note(person.actor, Act.EXPORTED, NOON + AUDIT_KEPT + HOUR)
+        records.note(person.actor, Act.SIGNED_OUT, NOON + AUDIT_KEPT + HOUR)
         records.prune(NOON + AUDIT_KEPT + HOUR, 0)
 
     assert kept == before + 1
-    assert acts(ward) == [Act.EXPORTED.value] * 2
+    assert acts(ward) == [Act.SIGNED_OUT.value] * 2
 
 
 def test_failed_act_leaves_no_line(person: Person) -> None:

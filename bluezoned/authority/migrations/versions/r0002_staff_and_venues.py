@@ -46,7 +46,6 @@ def _staff() -> None:
         sa.Column("invitation", sa.LargeBinary),
         sa.Column("invited_until", sa.BigInteger),
         sa.Column("disabled", sa.BigInteger),
-        sa.Column("language", sa.String),
     )
     op.create_table(
         "passkey",

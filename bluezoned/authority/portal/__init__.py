@@ -1,0 +1,1 @@
+"""Where staff work, with a browser: pages, forms, sessions. The acts themselves are below, in authority/."""

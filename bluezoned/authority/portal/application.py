@@ -1,0 +1,98 @@
+"""The portal's routes, put together."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from litestar import MediaType, Request, Response, Router, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.response import Redirect
+
+from bluezoned.authority.case import CaseError
+from bluezoned.authority.house import House
+from bluezoned.authority.portal import account, cases, entry, insight, many, page, people, venues, visitor
+from bluezoned.authority.portal.page import Portal, to
+from bluezoned.authority.portal.visitor import HEADERS, Elsewhere, Rule
+from bluezoned.authority.staff import StaffError
+from bluezoned.clock import Clock
+
+STATIC_CACHE_S = 3600
+"""Seconds. A new version is seen within the hour."""
+
+
+HANDLERS = [
+    *entry.ROUTES,
+    *account.ROUTES,
+    *cases.ROUTES,
+    *many.ROUTES,
+    *venues.ROUTES,
+    *insight.ROUTES,
+    *people.ROUTES,
+]
+"""All but the files."""
+
+
+def routes(house: House, clock: Clock, origin: str) -> list[Any]:
+    """For the application, at /portal. `origin`: as browsers name it. ConfigError when a setting cannot be."""
+    portal = page.make(house, clock, origin)
+    # It tells each time which key came in, and that is who.
+    logging.getLogger("fido2").setLevel(logging.WARNING)
+    files = page.static_files()
+
+    @get("/static/{name:str}", opt={"rule": Rule.OPEN}, include_in_schema=False)
+    async def static(name: str) -> Response[bytes]:
+        if name not in files:
+            raise NotFoundException
+        content, kind = files[name]
+        headers = HEADERS | {"Cache-Control": f"public, max-age={STATIC_CACHE_S}"}
+        return Response(content, media_type=kind, headers=headers)
+
+    async def give() -> Portal:
+        return portal
+
+    def refuse(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        return _refusal(portal, request, error)
+
+    def unfit(request: Request[Any, Any, Any], error: CaseError | StaffError) -> Response[Any]:
+        return portal.page(request, "refused.html", status=422, problem=error.problem, back="/portal/")
+
+    router = Router(
+        "/portal",
+        route_handlers=[*HANDLERS, static],
+        dependencies={"portal": Provide(give)},
+        middleware=[visitor.recognition(house.door, clock, portal.cookies)],
+        guards=[visitor.require_rule],
+        before_request=visitor.form_check(origin),
+        request_max_body_size=visitor.LARGEST_FORM,
+        exception_handlers={
+            Elsewhere: _send,
+            HTTPException: refuse,
+            CaseError: unfit,
+            StaffError: unfit,
+        },
+        include_in_schema=False,
+    )
+    return [front, router]
+
+
+@get("/", opt={"rule": Rule.OPEN}, include_in_schema=False)
+async def front() -> Redirect:
+    """Who types the address alone means the portal."""
+    return to("/portal/")
+
+
+def _send(_: Request[Any, Any, Any], error: Elsewhere) -> Redirect:
+    return to(error.path)
+
+
+_WORDS = {400: "malformed", 403: "forbidden", 404: "not-found", 408: "too-slow", 413: "too-large"}
+
+
+def _refusal(portal: Portal, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """A page in the visitor's language, with no word of the request in it."""
+    key = error.detail if error.detail in ("stale-form", "other-origin") else _WORDS.get(error.status_code, "malformed")
+    if not isinstance(request.scope.get("user"), visitor.Visitor):
+        return Response(key, status_code=error.status_code, media_type=MediaType.TEXT, headers=HEADERS)
+    return portal.page(request, "error.html", status=error.status_code, key=key)
