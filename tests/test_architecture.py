@@ -47,7 +47,7 @@ PROGRAMS = {
     "display",
     "simulator",
 }
-PROGRAMS_INSIDE = {"authority.server", "authority.cli", "authority.portal"}
+PROGRAMS_INSIDE = {"authority.server", "authority.cli", "authority.api", "authority.portal"}
 
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "litestar", "requests", "smtplib", "ssl", "urllib.request", "uvicorn"}
 TIME_AND_CHANCE = {"asyncio", "datetime", "random", "secrets", "select", "stamina", "threading", "time", "uuid"}
@@ -61,10 +61,11 @@ ONE_OR_THE_OTHER = {"_sha256", "_sha2"}
 
 AMBIENT = {"environ", "environb", "getenv", "getrandom", "urandom"}
 DATABASES = {"alembic", "sqlite3", "sqlalchemy"}
-ON_THE_NETWORK = {"feed.client", "display.server", "authority.server", "authority.cli", "authority.portal"}
+ON_THE_NETWORK = {"feed.client", "display.server"} | PROGRAMS_INSIDE
 STORES = {
     "tracing.store",
     "authority.database",
+    "authority.exchange_store",
     "authority.migrations",
     "authority.register_store",
     "authority.staff_store",

@@ -6,6 +6,7 @@ Every check of an upload is listed, with its reason, in docs/authority-checks.md
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -152,20 +153,38 @@ class Authority:
         found = transaction.case(code.case)
         if found is None or found.revoked is not None:
             return self._refusal(message.nonce, Problem.CASE_REVOKED, at)
-        keys = plausibility.recent(message.keys, at)
-        if not plausibility.are_plausible(keys, at):
+        keys = self.judged(transaction, found, message.keys, at)
+        if not keys:
             # The code stays good: a box with a wrong clock may be mended within its lifetime.
             return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
-        hours = RegisterRecords(transaction.connection).window(found.id)
-        if hours is not None:
-            keys = venue.within(keys, hours)
-            if not keys:
-                return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
         receipt = upload.write_receipt(Receipt(message.nonce, True, "", found.tier, at), self._secrets.signing_key)
         transaction.use_code(code.digest, at)
-        attributed = [_attributed(key, found) for key in keys]
-        transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, attributed)
+        transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, keys)
         return receipt
+
+    def judged(
+        self, transaction: Transaction, found: Case, sent: Sequence[DiagnosisKey], at: int
+    ) -> list[DiagnosisKey]:
+        """What of the keys is published for the case, as the case has it; none when one person cannot have used them
+        all."""
+        keys = plausibility.recent(sent, at)
+        if not plausibility.are_plausible(keys, at):
+            return []
+        hours = RegisterRecords(transaction.connection).window(found.id)
+        return [_attributed(key, found) for key in (keys if hours is None else venue.within(keys, hours))]
+
+    def take_code(self, transaction: Transaction, text: str, at: int) -> Case | Problem:
+        """The case that a normalised code was issued for; the code is used up."""
+        digest = verification.digest(text, self._secrets.pepper)
+        transaction.lock_case_of_code(digest)
+        code = self._code(transaction, text, digest, at)
+        if isinstance(code, Problem):
+            return code
+        found = transaction.case(code.case)
+        if found is None or found.revoked is not None:
+            return Problem.CASE_REVOKED
+        transaction.use_code(digest, at)
+        return found
 
     def _code(self, transaction: Transaction, text: str, digest: bytes, at: int) -> Code | Problem:
         short = verification.is_short(text)

@@ -24,6 +24,8 @@ from bluezoned.authority import settings
 from bluezoned.authority.authority import Authority, Secrets
 from bluezoned.authority.database import Database, open_database
 from bluezoned.authority.enrolment import Enrolment
+from bluezoned.authority.exchange import Exchange
+from bluezoned.authority.laboratory import Laboratories
 from bluezoned.authority.office import Office
 from bluezoned.authority.personnel import Personnel
 from bluezoned.authority.publish import Manner, Publisher
@@ -51,6 +53,8 @@ class House:
     personnel: Personnel
     door: SignIn
     enrolment: Enrolment
+    exchange: Exchange
+    laboratories: Laboratories
 
     def close(self) -> None:
         self.database.close()
@@ -100,6 +104,7 @@ def open_house(directory: Path, random: Random) -> House:
     )
     publisher = Publisher(store, kept, _shelf(chosen, directory), manner, random)
     authority = Authority(store, kept, random)
+    office = Office(store, authority)
     door = SignIn(store, kept, random)
     return House(
         chosen,
@@ -108,10 +113,12 @@ def open_house(directory: Path, random: Random) -> House:
         store,
         authority,
         publisher,
-        Office(store, authority),
+        office,
         Personnel(store, kept, random),
         door,
         Enrolment(store, kept, random, door),
+        Exchange(store, authority, kept, chosen.authority.name, random),
+        Laboratories(store, office, kept, random),
     )
 
 

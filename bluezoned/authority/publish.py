@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from bluezoned import key_export, key_index, key_rotation, upload
 from bluezoned.authority import sign_in
 from bluezoned.authority.authority import Secrets
+from bluezoned.authority.exchange_store import ExchangeRecords
 from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
 from bluezoned.authority.staff_store import StaffRecords
 from bluezoned.authority.store import Store, Transaction, Waiting
@@ -134,7 +135,8 @@ class _Run:
         fetches in order."""
         with self.of.store.snapshot() as seen:
             batches = seen.batches()
-        lost = [b.sequence for b in batches if self.of.shelf.size(f"{BATCHES}/{b.name}") != b.size]
+        there = self.of.shelf.batches()
+        lost = [batch.sequence for batch in batches if there.get(batch.name) != batch.size]
         if lost:
             with self.of.store.transaction() as transaction:
                 self._require_lease(transaction)
@@ -202,6 +204,7 @@ class _Run:
         with self.of.store.transaction() as transaction:
             self._require_lease(transaction)
             transaction.prune(self.at - self.of.manner.retention)
+            ExchangeRecords(transaction.connection).prune(self.at - self.of.manner.retention)
             StaffRecords(transaction.connection).prune(self.at, self.at - sign_in.LONGEST)
             # Boxes refuse an index older than one they have seen: a clock put back must not silence the authority.
             issued = max(self.at, transaction.fact("index issued"))

@@ -45,23 +45,12 @@ class S3Shelf:
                 return None
         return content
 
-    def size(self, name: str) -> int | None:
-        from botocore.exceptions import ClientError  # type: ignore[import-untyped]
-
-        with _translated("read"):
-            try:
-                return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
-            except ClientError as error:
-                # HEAD has no body that could name the reason.
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return None
-                raise
-
-    def batches(self) -> list[str]:
+    def batches(self) -> dict[str, int]:
         folder = f"{self._prefix}{BATCHES}/"
         with _translated("list"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
-            return [found["Key"].removeprefix(folder) for page in pages for found in page.get("Contents", ())]
+            found = [each for page in pages for each in page.get("Contents", ())]
+        return {each["Key"].removeprefix(folder): each["Size"] for each in found}
 
     def remove(self, name: str) -> None:
         with _translated("remove"):
@@ -93,7 +82,7 @@ def _client(endpoint: str, region: str) -> Any:
 
 @contextmanager
 def _translated(verb: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
     try:
         yield

@@ -25,6 +25,8 @@ from litestar.types import Scope
 
 from bluezoned import __version__, key_index, upload
 from bluezoned.authority import http_range
+from bluezoned.authority.api import gaen, laboratory
+from bluezoned.authority.api.discretion import held
 from bluezoned.authority.house import House, public_key_pem
 from bluezoned.authority.portal import application as portal
 from bluezoned.authority.publish import StaleKeyError
@@ -156,11 +158,21 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             raise HTTPException("the upload did not come in time", status_code=408) from None
         if len(sealed) != upload.SEALED_SIZE:
             raise ClientException(f"an upload has {upload.SEALED_SIZE} bytes")
-        receipt = await asyncio.to_thread(house.authority.accept, sealed, clock.now())
+        async with held():
+            receipt = await asyncio.to_thread(house.authority.accept, sealed, clock.now())
         return Response(receipt, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
     return Litestar(
-        [health, authority, index, batch, uploads, *portal.routes(house, clock, origin)],
+        [
+            health,
+            authority,
+            index,
+            batch,
+            uploads,
+            gaen.router(house, clock),
+            laboratory.router(house, clock),
+            *portal.routes(house, clock, origin),
+        ],
         # The document alone: the viewers that come with the framework load their scripts from other people's servers.
         openapi_config=OpenAPIConfig(
             title="bluezone-authority", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]

@@ -28,11 +28,8 @@ class Shelf(Protocol):
     def read(self, name: str) -> bytes | None:
         """None where there is none."""
 
-    def size(self, name: str) -> int | None:
-        """Bytes; None where there is none."""
-
-    def batches(self) -> list[str]:
-        """The names of the batches' files, listed or left over, without `batches/`."""
+    def batches(self) -> dict[str, int]:
+        """The bytes of each batch's file, listed or left over, by its name without `batches/`."""
 
     def remove(self, name: str) -> None:
         """None may be there any more."""
@@ -62,18 +59,10 @@ class DirectoryShelf:
         except OSError as error:
             raise ShelfError(f"cannot read what is published: {error.strerror}") from error
 
-    def size(self, name: str) -> int | None:
-        try:
-            return (self._directory / name).stat().st_size
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ShelfError(f"cannot read what is published: {error.strerror}") from error
-
-    def batches(self) -> list[str]:
+    def batches(self) -> dict[str, int]:
         directory = self._directory / BATCHES
         try:
-            return [path.name for path in directory.iterdir()] if directory.exists() else []
+            return {path.name: path.stat().st_size for path in directory.iterdir()} if directory.exists() else {}
         except OSError as error:
             raise ShelfError(f"cannot read what is published: {error.strerror}") from error
 

@@ -1,0 +1,1 @@
+"""What machines of others ask over HTTP: routes and answers, no decisions."""

@@ -1,0 +1,78 @@
+"""Laboratories: what their tokens open, how much, and that nothing of them can be read from the database."""
+
+from __future__ import annotations
+
+import pytest
+
+from bluezoned.authority.laboratory import PER_MINUTE, SCOPES, Denial, LaboratoryError
+from bluezoned.authority.office import Registration
+from bluezoned.authority.verification import HOUR, MINUTE, Kind
+from bluezoned.protocols.protocol import DAY, Tier
+from tests.authority.ward import NOON, Ward, message
+
+
+def denial(ward: Ward, token: str, at: int = NOON) -> Denial | None:
+    try:
+        ward.house.laboratories.register(token, Registration(Tier.F0), Kind.LONG, at)
+    except LaboratoryError as error:
+        return error.denial
+    return None
+
+
+def test_laboratory_opens_a_case_under_whose_code_keys_are_taken(ward: Ward) -> None:
+    token = ward.house.laboratories.add("St. Mary 2", SCOPES, 100, NOON)
+
+    done = ward.house.laboratories.register(token, Registration(Tier.F0, None, "L-77"), Kind.SHORT, NOON)
+
+    assert ward.send(message(done.code.code), NOON).accepted
+    assert ward.house.laboratories.revoke(token, done.case.id, NOON) == [done.case.id]
+
+
+def test_what_a_laboratory_did_is_in_the_audit_log(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", SCOPES, 100, NOON)
+    ward.house.laboratories.register(token, Registration(Tier.F0), Kind.SHORT, NOON)
+
+    assert b"laboratory mary" in ward.everything()
+
+
+def test_token_opens_only_its_scope(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", frozenset({"issue"}), 100, NOON)
+    done = ward.house.laboratories.register(token, Registration(Tier.F0), Kind.SHORT, NOON)
+
+    with pytest.raises(LaboratoryError) as refused:
+        ward.house.laboratories.revoke(token, done.case.id, NOON)
+    assert refused.value.denial == Denial.SCOPE
+
+
+def test_unknown_and_removed_token_open_nothing(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", SCOPES, 100, NOON)
+    ward.house.laboratories.remove("mary")
+
+    assert denial(ward, token) == denial(ward, "bzl_nonsense") == Denial.UNKNOWN
+
+
+def test_token_is_not_kept(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", SCOPES, 100, NOON)
+
+    assert token.encode() not in ward.everything()
+
+
+def test_quota_of_a_day_is_a_quota(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", SCOPES, 3, NOON)
+
+    assert [denial(ward, token, NOON + n * HOUR) for n in range(4)] == [None, None, None, Denial.QUOTA]
+    assert denial(ward, token, NOON + DAY) is None
+
+
+def test_more_than_sixty_in_a_minute_are_too_many(ward: Ward) -> None:
+    token = ward.house.laboratories.add("mary", SCOPES, 1000, NOON)
+
+    assert [denial(ward, token) for _ in range(PER_MINUTE)] == [None] * PER_MINUTE
+    assert denial(ward, token) == Denial.TOO_FAST
+    assert denial(ward, token, NOON + MINUTE) is None
+
+
+@pytest.mark.parametrize(("name", "scope"), [("x", SCOPES), ("m\nary", SCOPES), ("mary", frozenset({"all"}))])
+def test_impossible_laboratory_is_refused(ward: Ward, name: str, scope: frozenset[str]) -> None:
+    with pytest.raises(LaboratoryError, match="scope of"):
+        ward.house.laboratories.add(name, scope, 10, NOON)
