@@ -88,6 +88,8 @@ def test_a_box_that_is_well_is_found_so() -> None:
     findings = diagnosis.diagnose(WELL)
 
     assert {finding.grade for finding in findings} == {Grade.OK}
+    document = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
+    assert [finding.name for finding in findings if f"| `{finding.name}` |" not in document] == []
     assert {finding.name for finding in findings} == {
         "bus", "unit", "permission", "daemon", "bluetoothd", "adapter", "experimental", "privacy", "clock", "authority",
         "sync", "keys", "disk", "store", "light", "calibration",

@@ -15,6 +15,8 @@ def acknowledge(context: Context) -> None:
     """Take note of what the box shows: it stops calling for attention until there is something new.
 
     The light goes on showing it; a restart does not forget it.
+
+    As JSON: `acknowledged`.
     """
     context.ask(lambda daemon: daemon.acknowledge())
     context.tell({"acknowledged": True}, lambda: "Noted. The box is quiet until something new comes.")
@@ -30,6 +32,8 @@ def consent(context: Context, code: str, yes: bool) -> None:
 
     Whoever was near this box learns that they met a case, not whom. Nothing about others leaves the box. The code
     works once.
+
+    As JSON: `consent`, which is "given".
     """
     if not yes:
         click.confirm("Warn those who were near this box, by publishing its keys of the last 14 days?", abort=True)
@@ -60,7 +64,10 @@ async def _consented(daemon: DaemonProxy, code: str, is_quiet: bool) -> bool:
 @json_option
 @click.pass_obj
 def pause(context: Context) -> None:
-    """Neither send nor hear until `resume`."""
+    """Neither send nor hear until `resume`.
+
+    As JSON: `paused`.
+    """
     context.ask(lambda daemon: daemon.pause())
     context.tell(
         {"paused": True}, lambda: "Paused: this box neither sends nor hears. bluezonectl resume ends it."
@@ -71,7 +78,10 @@ def pause(context: Context) -> None:
 @json_option
 @click.pass_obj
 def resume(context: Context) -> None:
-    """Send and hear again."""
+    """Send and hear again.
+
+    As JSON: `paused`.
+    """
     context.ask(lambda daemon: daemon.resume())
     context.tell({"paused": False}, lambda: "Tracing again.")
 
@@ -95,6 +105,8 @@ def erase(context: Context, hours: int | None, yes: bool) -> None:
 
     With --last, the encounters of those hours go, and the own keys in use then, so that the time is never published.
     Keys are of one UTC day: people met earlier on that day cannot be warned either.
+
+    As JSON: `erased` (all or last) and `hours`.
     """
     what = "all that this box remembers" if hours is None else f"what this box remembers of the last {hours} h"
     if not yes:

@@ -16,7 +16,11 @@ from bluezoned.control.report import EncounterDay, ExposureDay
 @json_option
 @click.pass_obj
 def encounters(context: Context) -> None:
-    """Totals of each day that is kept: nothing that tells who."""
+    """Totals of each day that is kept: nothing that tells who.
+
+    As JSON: a list, newest first, of `day` (2026-11-23, UTC), `rolling_ids` (how many were heard), `minutes` (heard)
+    and `minutes_near` (within 2 m).
+    """
     days = context.ask(lambda daemon: daemon.encounters())
     columns = ("day (UTC)", "identifiers", "minutes heard", "minutes within 2 m")
     context.tell(_plain(days), lambda: table(columns, map(dataclasses.astuple, days)))
@@ -26,7 +30,11 @@ def encounters(context: Context) -> None:
 @json_option
 @click.pass_obj
 def exposure(context: Context) -> None:
-    """Days near published cases, and what each amounts to."""
+    """Days near published cases, and what each amounts to.
+
+    As JSON: a list, newest first, of `day` (2026-11-23, UTC), `tier` (what it makes of the carrier, F1 or F2), `level`
+    of the risk (low or high) and `minutes` that count.
+    """
     days = context.ask(lambda daemon: daemon.exposures())
     columns = ("day (UTC)", "makes this box", "risk", "minutes that count")
     context.tell(_plain(days), lambda: table(columns, map(dataclasses.astuple, days)))

@@ -29,6 +29,8 @@ from bluezoned.cli.context import FAILED, Context, instant, json_option, table
 def inspect_export(context: Context, file: Path, public_key: Path | None) -> None:
     """What a key export FILE holds and whether its signature is good. Shows counts, never keys.
 
+    As JSON the same words; `start` and `end` are ISO 8601.
+
     Exit status 1 unless the signature was checked and is valid, or no key was given.
     """
     key = None if public_key is None else _read_public_key(public_key)

@@ -23,7 +23,13 @@ from bluezoned.control.proxy import DaemonProxy
 @click.option("--exit-code", is_flag=True, help="Exit with 6 when there is an alert.")
 @click.pass_obj
 def status(context: Context, exit_code: bool) -> None:
-    """How the box is and what its light shows."""
+    """How the box is and what its light shows.
+
+    As JSON: `version`, `protocol` (the one on the air), `alert_level` (F1 or F2), `own_tier` (F0, F1 or F2),
+    `indication` (what the light shows) and its `sentence`, `nearby` (a number), `keys_updated_at` (seconds UTC),
+    `last_upload` (pending, accepted, refused or revoked), `last_upload_problem`, `hearing`, `advertising`, `paused`,
+    `acknowledged`, `recording`, `problems` (sentences). What there is not is null.
+    """
     report = context.ask(lambda daemon: daemon.status())
     rows = {
         "light": f"{report.indication}: {report.sentence}",
@@ -45,7 +51,10 @@ def status(context: Context, exit_code: bool) -> None:
 @json_option
 @click.pass_obj
 def watch(context: Context) -> None:
-    """The status now and after each change, a line each, until interrupted."""
+    """The status now and after each change, a line each, until interrupted.
+
+    As JSON: the object of `status`, one a line.
+    """
 
     async def follow(daemon: DaemonProxy) -> None:
         async for report in daemon.watch():
