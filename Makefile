@@ -13,6 +13,8 @@
 #   make man       man pages and completions, after a change of a command or of config/bluezoned.toml
 #   make install   the box on this machine (make install-authority: the authority; install.sh tells DESTDIR and more)
 #   make uninstall the reverse; PURGE=1 forgets settings, keys and encounters too (make uninstall-authority)
+#   make deb       the Debian packages into build/deb (ARCHITECTURES=amd64 arm64); make pin renews what they carry
+#   make test-deb  the packages in bare Debian 12 and 13: install, upgrade, remove, purge; needs root
 #   make wheels    all that make install needs into $(WHEELS), for machines without a network
 #   make clean     remove what make made
 
@@ -22,11 +24,12 @@ REPEAT ?= 1
 TESTS ?=
 CROWD ?=
 PATIENCE ?=
+ARCHITECTURES ?= amd64 arm64
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: man all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority wheels clean
+.PHONY: man all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority deb test-deb pin wheels clean
 export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
@@ -75,6 +78,17 @@ uninstall:
 
 uninstall-authority:
 	./install.sh uninstall authority
+
+deb: $(SETUP)
+	$(PYTHON) debian/vendor.py fetch build/wheels
+	debian/build.sh $(ARCHITECTURES)
+
+test-deb: ARCHITECTURES := $(shell dpkg --print-architecture)
+test-deb: deb
+	$(PYTHON) -m pytest -q -o addopts= tests/package
+
+pin: $(SETUP)
+	$(PYTHON) debian/vendor.py pin
 
 wheels: WHEELS := $(if $(WHEELS),$(WHEELS),wheels)
 wheels: $(SETUP)

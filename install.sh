@@ -1,5 +1,6 @@
 #!/bin/sh
 # make install, make uninstall: install.sh install|uninstall box|authority
+# For a package: DESTDIR=... install.sh lay box|authority, the files beside the programs alone.
 #
 # The programs go into a virtual environment of their own, /opt/bluezoned: Debian's bleak is too old, its Python must
 # not be added to by pip, and removing one directory removes all. Their names in $PREFIX/bin lead there. Units and
@@ -31,20 +32,20 @@ root=${DESTDIR%/}
 share=$PREFIX/share/bluezoned
 
 case $act-$part in
-    install-box | uninstall-box)
-        programs="bluezoned bluezoned-sync bluezoned-display bluezonectl"
+    install-box | uninstall-box | lay-box)
+        programs="bluezoned bluezoned-sync bluezoned-display bluezonectl bluezoned-first-boot"
         services="bluezoned.service bluezoned-sync.timer bluezoned-display.service"
         users="bluezoned bluezoned-sync bluezoned-display" groups="bluezoned-spool"
         kept="/etc/bluezoned /var/lib/bluezoned /var/spool/bluezoned"
         ;;
-    install-authority | uninstall-authority)
+    install-authority | uninstall-authority | lay-authority)
         programs="bluezone-authority"
         services="bluezone-authority.service"
         users="bluezone-authority" groups=""
         kept="/var/lib/bluezone-authority"
         ;;
     *)
-        echo "usage: install.sh install|uninstall box|authority" >&2
+        echo "usage: install.sh install|uninstall|lay box|authority" >&2
         exit 2
         ;;
 esac
@@ -69,6 +70,7 @@ systemd/bluezoned-sync@.service $units/bluezoned-sync@.service 644
 systemd/bluezoned-sync.timer $units/bluezoned-sync.timer 644
 systemd/bluezoned-sync@.timer $units/bluezoned-sync@.timer 644
 systemd/bluezoned-display.service $units/bluezoned-display.service 644
+systemd/bluezoned-first-boot.service $units/bluezoned-first-boot.service 644
 systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
 systemd/bluetooth.service.d/10-bluezoned.conf $units/bluetooth.service.d/10-bluezoned.conf 644
 systemd/bt-reset $PREFIX/lib/bluezoned/bt-reset 755
@@ -99,20 +101,24 @@ pages() {
 
 main() {
     "$act"
-    [ -n "$root" ] || "settle_$act"
+    [ -n "$root" ] || [ "$act" = lay ] || "settle_$act"
 }
 
 install() {
     [ -n "$root" ] || ./need.sh python3-venv python3-dev gcc pkg-config libsystemd-dev \
         $([ "$part" = authority ] || echo bluez dbus polkitd)
     install_programs
-    files | while read -r source target mode; do
-        place "$source" "$target" "$mode"
-    done
+    lay
     if [ "$part" = box ]; then
         mkdir -p "$root/etc/bluezoned/bluezoned.toml.d"
         place_settings config/bluezoned.toml /etc/bluezoned/bluezoned.toml
     fi
+}
+
+lay() {
+    files | while read -r source target mode; do
+        place "$source" "$target" "$mode"
+    done
 }
 
 # Units and scripts name the programs by their full path.

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,18 @@ MOST_BYTES = 1 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+class Kind(Enum):
+    """Of mistake, for those who tell it in other words."""
+
+    UNREADABLE = "unreadable"
+    NOT_TOML = "not TOML"
+    NO_SUCH_SECTION = "no such section"
+    NO_SUCH_OPTION = "no such option"
+    NOT_ALLOWED = "not allowed"
+    CONTRADICTION = "contradiction"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One thing to mend: where it stands, which option, what is wrong and what is allowed."""
@@ -40,6 +53,7 @@ class Mistake:
     option: str
     """`section.option`; empty where the whole file is meant."""
     problem: str
+    kind: Kind = Kind.OTHER
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
@@ -74,15 +88,26 @@ def load(paths: Sequence[Path], environ: Mapping[str, str], overrides: Mapping[s
     for target_text, text in overrides.items():
         section, _, option = target_text.partition(".")
         _take_text(section, option, text, "command line", reading)
+    loaded, found = _judged(reading)
+    if found:
+        raise ConfigErrors(found)
+    return loaded
+
+
+def mistakes(document: Mapping[str, object]) -> list[Mistake]:
+    """What is wrong with settings that were read already, over the defaults."""
+    reading = _Reading()
+    _read_document(document, {}, "", reading)
+    return _judged(reading)[1]
+
+
+def _judged(reading: _Reading) -> tuple[Config, list[Mistake]]:
     sections = {
         name: msgspec.convert(reading.values.get(name, {}), kind, strict=True) for name, kind in config.SECTIONS.items()
     }
     origins = {f"{s}.{o}": str(place) for (s, o), place in reading.places.items()}
     loaded = msgspec.convert({**sections, "origins": origins}, Config)
-    mistakes = reading.mistakes + list(_contradictions(loaded, reading))
-    if mistakes:
-        raise ConfigErrors(mistakes)
-    return loaded
+    return loaded, reading.mistakes + list(_contradictions(loaded, reading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +127,8 @@ class _Reading:
     places: dict[tuple[str, str], _Place] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
 
-    def refuse(self, place: _Place, option: str, problem: str) -> None:
-        self.mistakes.append(Mistake(place.source, place.line, option, problem))
+    def refuse(self, place: _Place, option: str, problem: str, kind: Kind) -> None:
+        self.mistakes.append(Mistake(place.source, place.line, option, problem, kind))
 
 
 def _read_file(path: Path, reading: _Reading) -> None:
@@ -113,30 +138,37 @@ def _read_file(path: Path, reading: _Reading) -> None:
             content = file.read(MOST_BYTES + 1)
         text = content.decode()
     except OSError as error:
-        reading.refuse(whole, "", f"cannot be read: {error.strerror}")
+        reading.refuse(whole, "", f"cannot be read: {error.strerror}", Kind.UNREADABLE)
         return
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        reading.refuse(_Place(str(path), line), "", "is not UTF-8 text")
+        reading.refuse(_Place(str(path), line), "", "is not UTF-8 text", Kind.UNREADABLE)
         return
     if len(content) > MOST_BYTES:
-        reading.refuse(whole, "", f"is larger than {MOST_BYTES} bytes: not a settings file")
+        reading.refuse(whole, "", f"is larger than {MOST_BYTES} bytes: not a settings file", Kind.UNREADABLE)
         return
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        reading.refuse(_Place(str(path), _error_line(error, text)), "", f"is not TOML: {error}")
+        reading.refuse(_Place(str(path), error_line(error, text)), "", f"is not TOML: {error}", Kind.NOT_TOML)
         return
-    lines = key_lines(text)
+    _read_document(document, key_lines(text), str(path), reading)
+
+
+def _read_document(
+    document: Mapping[str, object], lines: Mapping[tuple[str, ...], int], source: str, reading: _Reading
+) -> None:
     for section, table in document.items():
-        place = _Place(str(path), lines.get((section,)))
+        place = _Place(source, lines.get((section,)))
         if section not in config.SECTIONS:
-            reading.refuse(place, section, f"no such section; {_nearest(section, config.SECTIONS)}")
+            reading.refuse(
+                place, section, f"no such section; {_nearest(section, config.SECTIONS)}", Kind.NO_SUCH_SECTION
+            )
         elif not isinstance(table, dict):
-            reading.refuse(place, section, f"is a section: write [{section}] and its options below")
+            reading.refuse(place, section, f"is a section: write [{section}] and its options below", Kind.OTHER)
         else:
             for option, value in table.items():
-                _take(section, option, value, _Place(str(path), lines.get((section, option))), reading)
+                _take(section, option, value, _Place(source, lines.get((section, option))), reading)
 
 
 def _take(section: str, option: str, value: object, place: _Place, reading: _Reading) -> None:
@@ -144,21 +176,22 @@ def _take(section: str, option: str, value: object, place: _Place, reading: _Rea
     name = f"{section}.{option}"
     known = config.options(section)
     if option not in known:
-        reading.refuse(place, name, f"no such option; {_nearest(option, known)}")
+        reading.refuse(place, name, f"no such option; {_nearest(option, known)}", Kind.NO_SUCH_OPTION)
         return
     try:
         reading.values.setdefault(section, {})[option] = msgspec.convert(value, known[option], strict=True)
         reading.places[section, option] = place
     except msgspec.ValidationError:
         said = repr(value) if isinstance(value, str | int | float) and len(repr(value)) <= 60 else "this value"
-        reading.refuse(place, name, f"{said} is not allowed; allowed: {config.allowed(section, option)}")
+        problem = f"{said} is not allowed; allowed: {config.allowed(section, option)}"
+        reading.refuse(place, name, problem, Kind.NOT_ALLOWED)
 
 
 def _take_text(section: str, option: str, text: str, source: str, reading: _Reading) -> None:
     """A value given as text: an option of text takes it as it is, any other reads it as a TOML value."""
     place = _Place(source, None)
     if section not in config.SECTIONS:
-        reading.refuse(place, section, f"no such section; {_nearest(section, config.SECTIONS)}")
+        reading.refuse(place, section, f"no such section; {_nearest(section, config.SECTIONS)}", Kind.NO_SUCH_SECTION)
         return
     is_text = isinstance(config.defaults(section).get(option, ""), str)
     _take(section, option, text if is_text else _toml_value(text), place, reading)
@@ -186,7 +219,7 @@ def _contradictions(loaded: Config, reading: _Reading) -> Iterator[Mistake]:
 
     def mistake(section: str, option: str, problem: str) -> Mistake:
         place = reading.places.get((section, option), _Place("defaults", None))
-        return Mistake(place.source, place.line, f"{section}.{option}", problem)
+        return Mistake(place.source, place.line, f"{section}.{option}", problem, Kind.CONTRADICTION)
 
     if loaded.beacon.protocol not in loaded.beacon.listen:
         yield mistake("beacon", "listen", f'must name "{loaded.beacon.protocol}", the protocol on the air')
@@ -261,8 +294,8 @@ def _paths(value: object) -> Iterator[tuple[str, ...]]:
                 yield (key, *path)
 
 
-def _error_line(error: tomllib.TOMLDecodeError, text: str) -> int:
-    """Before Python 3.14 the parser tells the line in its text alone."""
+def error_line(error: tomllib.TOMLDecodeError, text: str) -> int:
+    """Where the parser stopped, from 1. Before Python 3.14 it tells the line in its text alone."""
     told = re.search(r"at line (\d+)", str(error))
     return int(told[1]) if told else len(text.splitlines())
 

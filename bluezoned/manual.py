@@ -53,6 +53,16 @@ PROGRAMS: Mapping[str, Program] = {
     "bluezoned-display": Program(
         8, "bluezoned.display.program:main", _SETTINGS, ("bluezoned(8)", "bluezoned.toml(5)", "systemctl(1)")
     ),
+    "bluezoned-first-boot": Program(
+        8,
+        "bluezoned.first_boot.program:main",
+        {
+            "/boot/firmware/bluezoned.toml": "What is taken over, and then called bluezoned-imported.toml.",
+            "/boot/firmware/bluezoned-problems.txt": "What is wrong with it.",
+            "/etc/bluezoned/bluezoned.toml.d/50-boot.toml": "Its settings.",
+        },
+        ("bluezoned(8)", "bluezoned.toml(5)"),
+    ),
     "bluezonectl": Program(
         1, "bluezoned.cli.program:main", _SETTINGS, ("bluezoned(8)", "bluezoned.toml(5)", "busctl(1)")
     ),

@@ -45,6 +45,7 @@ PROGRAMS = {
     "doctor",
     "manual",
     "display",
+    "first_boot",
     "simulator",
 }
 PROGRAMS_INSIDE = {"authority.server", "authority.cli", "authority.api", "authority.portal"}

@@ -79,9 +79,10 @@ SETTINGS = "etc/bluezoned/bluezoned.toml"
 def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> None:
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
-    assert len(units) == 8
+    assert len(units) == 9
     manual = {"usr/share/man/man5/bluezoned.toml.5"}
-    for name, section in (("bluezoned", 8), ("bluezoned-sync", 8), ("bluezoned-display", 8), ("bluezonectl", 1)):
+    boxes = ("bluezoned", "bluezoned-first-boot", "bluezoned-sync", "bluezoned-display")
+    for name, section in (*((name, 8) for name in boxes), ("bluezonectl", 1)):
         manual |= pages_of(name, section)
     assert machine.files() == units | manual | {
         SETTINGS,
@@ -89,6 +90,7 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
         "usr/bin/bluezoned-display",
         "usr/bin/bluezoned-sync",
         "usr/bin/bluezonectl",
+        "usr/bin/bluezoned-first-boot",
         "usr/lib/bluezoned/bt-reset",
         "usr/lib/systemd/system/bluetooth.service.d/10-bluezoned.conf",
         "usr/lib/systemd/catalog/bluezoned.catalog",

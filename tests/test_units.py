@@ -39,7 +39,7 @@ def machine(tmp_path: Path) -> Path:
     return root
 
 
-PROGRAMS = "bluezoned", "bluezoned-sync", "bluezoned-display", "bluezone-authority"
+PROGRAMS = "bluezoned", "bluezoned-sync", "bluezoned-display", "bluezoned-first-boot", "bluezone-authority"
 
 NAMES = [
     "bluezoned.service",
@@ -50,6 +50,7 @@ NAMES = [
     "bluezoned-sync@left.timer",
     "bluezoned-display.service",
     "bluezoned-bt-reset@hci0.service",
+    "bluezoned-first-boot.service",
     "bluezone-authority.service",
 ]
 

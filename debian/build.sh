@@ -1,0 +1,26 @@
+#!/bin/sh
+# build.sh ARCHITECTURE...: the Debian packages into build/deb, from a copy of what git knows of the tree. The same bytes
+# from the same tree; the wheels are in build/wheels already.
+set -eu
+cd "$(dirname "$0")/.."
+umask 022
+
+./need.sh debhelper dpkg-dev fakeroot
+mkdir -p build/deb
+for architecture; do
+    work=build/deb/$architecture
+    rm -rf "$work"
+    mkdir -p "$work/bluezoned"
+    git ls-files --cached --others --exclude-standard -z -- bluezoned config debian docs systemd install.sh setup.cfg |
+        xargs -0 sh -c 'for path; do [ ! -e "$path" ] || echo "$path"; done' sh |
+        tar -c -T - | tar -x -C "$work/bluezoned"
+    # -d: no compiler of the other architecture, as nothing is compiled.
+    (cd "$work/bluezoned" && WHEELS="$PWD/../../../wheels" \
+        dpkg-buildpackage --no-sign --build=binary -d -a "$architecture" >../build.log 2>&1) || {
+        tail -n 30 "$work/build.log" >&2
+        exit 1
+    }
+    mv "$work"/*.deb build/deb/
+    rm -rf "$work/bluezoned"
+done
+ls -l build/deb/*.deb

@@ -1,0 +1,121 @@
+"""The packages in bare Debian 12 and 13: install, upgrade, remove, purge. The tests go on where the last one ended."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from tests.package.conftest import Machine, run
+
+SETTINGS = "etc/bluezoned/bluezoned.toml"
+STATE = "var/lib/bluezoned/bluezoned.db"
+
+IMPORT_ALL = """
+import importlib, pathlib, sys
+place = "/usr/lib/{package}/python"
+sys.path.insert(0, place)
+paths = pathlib.Path(place, "bluezoned").rglob("*.py")
+names = [".".join(path.relative_to(place).with_suffix("").parts) for path in paths]
+for name in sorted(names):
+    if not name.endswith("__main__"):
+        importlib.import_module(name.removesuffix(".__init__"))
+print(len(names))
+"""
+
+
+def test_install(machine: Machine, packages: dict[str, Path]) -> None:
+    before = machine.paths()
+
+    machine.install(*packages.values())
+
+    (machine.root.parent / "before").write_text("\n".join(before))
+    assert "bluezoned, version 0.1.0" in machine.run("bluezoned --version")
+    assert machine.run("bluezoned --check-config") == "the configuration is fine\n"
+    for program in ("bluezoned-sync", "bluezonectl", "bluezone-authority"):
+        assert "Usage" in machine.run(f"{program} --help")
+
+
+def test_every_module_finds_what_it_needs(machine: Machine) -> None:
+    for package in ("bluezoned", "bluezone-authority"):
+        script = machine.root / "tmp" / "import_all.py"
+        script.write_text(IMPORT_ALL.format(package=package))
+        assert int(machine.run("python3 -IB /tmp/import_all.py")) > 40
+
+
+def test_the_box_has_neither_server_nor_demo(machine: Machine) -> None:
+    code = machine.root / "usr/lib/bluezoned/python/bluezoned"
+
+    assert (code / "daemon.py").exists()
+    assert not (code / "authority").exists()
+    assert not (code / "demo").exists()
+
+
+def test_units_stand_where_systemd_looks(machine: Machine) -> None:
+    wanted = machine.root / "etc/systemd/system/multi-user.target.wants"
+
+    assert (wanted / "bluezoned.service").is_symlink()
+    assert (wanted / "bluezone-authority.service").is_symlink()
+    assert not (wanted / "bluezoned-sync.service").exists()
+    units = " ".join(f"/usr/lib/systemd/system/{name}" for name in ("bluezoned.service", "bluezoned-sync.timer"))
+    machine.run(f"systemd-analyze verify --man=no {units}")
+
+
+def test_users_own_what_is_theirs(machine: Machine) -> None:
+    assert "bluezoned-spool" in machine.run("id -nG bluezoned")
+    assert "gpio" in machine.run("id -nG bluezoned")
+    assert "bluezoned-spool" in machine.run("id -nG bluezoned-sync")
+    spool = (machine.root / "var/spool/bluezoned").stat()
+    assert stat.S_IMODE(spool.st_mode) & (stat.S_ISGID | 0o007) == stat.S_ISGID
+    assert stat.S_IMODE((machine.root / "var/lib/bluezone-authority").stat().st_mode) == 0o700
+
+
+def test_an_authority_can_be_founded(machine: Machine) -> None:
+    machine.run("runuser -u bluezone-authority -- bluezone-authority init --data /var/lib/bluezone-authority/try --yes")
+    assert (machine.root / "var/lib/bluezone-authority/try/device.toml").exists()
+    machine.run("rm -r /var/lib/bluezone-authority/try")
+
+
+def test_upgrade_keeps_settings_and_keys(machine: Machine, packages: dict[str, Path], tmp_path: Path) -> None:
+    newer = with_version(packages["bluezoned"], "0.1.1", tmp_path)
+    settings = machine.root / SETTINGS
+    settings.write_text(settings.read_text() + '\n[log]\nlevel = "debug"\n')
+    changed = settings.read_text().replace("\n[log]\n\n", "\n\n")
+    settings.write_text(changed)
+    machine.run("install -d -o bluezoned -g bluezoned -m 700 /var/lib/bluezoned; echo keys > /" + STATE)
+
+    machine.install(newer)
+
+    assert machine.run("dpkg-query -W -f '${Version}' bluezoned") == "0.1.1"
+    assert settings.read_text() == changed
+    assert (machine.root / STATE).read_text() == "keys\n"
+
+
+def test_remove_keeps_settings_and_keys_alone(machine: Machine) -> None:
+    machine.run("apt-get remove -q -y bluezoned bluezone-authority")
+
+    assert not (machine.root / "usr/lib/bluezoned").exists()
+    assert not (machine.root / "usr/lib/bluezone-authority").exists()
+    assert not (machine.root / "usr/bin/bluezoned").exists()
+    assert (machine.root / SETTINGS).exists()
+    assert (machine.root / STATE).read_text() == "keys\n"
+
+
+def test_purge_leaves_nothing(machine: Machine) -> None:
+    machine.run("apt-get purge -q -y bluezoned bluezone-authority && apt-get autoremove --purge -q -y")
+
+    before = set((machine.root.parent / "before").read_text().split("\n"))
+    left = {path for path in machine.paths() - before if "blue" in path or "python/" in path}
+    assert left == set()
+    assert "bluezone" not in (machine.root / "etc/passwd").read_text()
+    assert "bluezone" not in (machine.root / "etc/group").read_text()
+
+
+def with_version(package: Path, version: str, place: Path) -> Path:
+    """The same package under another version."""
+    content = place / "content"
+    run("dpkg-deb", "--raw-extract", package, content)
+    control = content / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("Version: 0.1.0", f"Version: {version}"))
+    newer = place / f"bluezoned_{version}.deb"
+    run("dpkg-deb", "--build", "-Zgzip", "-z1", content, newer)
+    return newer
