@@ -338,15 +338,15 @@ class Box:
             for e in self.device.exposures()
         ]
 
-    def consent(self, code: str) -> None:
-        """The carrier's yes: see Device.consent. The upload lies in the outbox when this returns, or when the carrier
-        has held the button, where settings ask for that."""
+    def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
+        """The carrier's yes, to the keys of all days or of some `hours` (seconds UTC): see Device.consent. The upload
+        lies in the outbox when this returns, or when the carrier has held the button, where settings ask for that."""
         self.device.check_consent(code)
-        self.asks(lambda: self._publish(code))
+        self.asks(lambda: self._publish(code, hours))
         self._tell()
 
-    def _publish(self, code: str) -> None:
-        self.device.consent(code, self.clock.now())
+    def _publish(self, code: str, hours: tuple[int, int] | None) -> None:
+        self.device.consent(code, self.clock.now(), None if hours is None else (hours[0] * 1000, hours[1] * 1000))
         log.info("consent given: own keys are sealed and wait to be sent", extra=Event.CONSENT.fields())
         self.lay_out_uploads()
         self._tell()

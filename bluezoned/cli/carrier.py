@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from bluezoned.cli.context import FAILED, Context, fail, json_option
 from bluezoned.control.proxy import DaemonProxy
+
+_WHEN = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"])
 
 
 @click.command()
@@ -25,19 +29,27 @@ def acknowledge(context: Context) -> None:
 @click.command()
 @json_option
 @click.argument("code")
+@click.option("--from", "start", type=_WHEN, help="Of a place: when the outbreak began, in local time.")
+@click.option("--to", "end", type=_WHEN, help="When it ended.")
 @click.option("--yes", is_flag=True, help="The carrier has agreed: do not ask.")
 @click.pass_obj
-def consent(context: Context, code: str, yes: bool) -> None:
+def consent(context: Context, code: str, start: datetime | None, end: datetime | None, yes: bool) -> None:
     """Publish this box's own keys of the last 14 days under the authority's one-time CODE.
 
     Whoever was near this box learns that they met a case, not whom. Nothing about others leaves the box. The code
-    works once.
+    works once. With --from and --to, only the keys of these hours leave the box, as for a place that was an outbreak.
 
     As JSON: `consent`, which is "given".
     """
+    if (start is None) is not (end is None):
+        raise click.UsageError("--from and --to come together")
+    hours = None if start is None or end is None else (round(start.timestamp()), round(end.timestamp()))
+    if hours is not None and hours[0] >= hours[1]:
+        raise click.UsageError("--from must be before --to")
+    what = "of the last 14 days" if hours is None else f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
     if not yes:
-        click.confirm("Warn those who were near this box, by publishing its keys of the last 14 days?", abort=True)
-    if not context.ask(lambda daemon: _consented(daemon, code, context.as_json)):
+        click.confirm(f"Warn those who were near this box, by publishing its keys {what}?", abort=True)
+    if not context.ask(lambda daemon: _consented(daemon, code, hours, context.as_json)):
         fail(
             "The button was not held in time, or the carrier said no: nothing was sent, the code is still good.", FAILED
         )
@@ -47,9 +59,9 @@ def consent(context: Context, code: str, yes: bool) -> None:
     )
 
 
-async def _consented(daemon: DaemonProxy, code: str, is_quiet: bool) -> bool:
+async def _consented(daemon: DaemonProxy, code: str, hours: tuple[int, int] | None, is_quiet: bool) -> bool:
     """Whether the carrier agreed, by their hand too where the box asks for it."""
-    await daemon.consent(code)
+    await daemon.consent(code, hours)
     was_asked = False
     async for report in daemon.watch():
         if report.last_upload != "unconfirmed":

@@ -50,8 +50,8 @@ class ControlledDaemon(Protocol):
     def exposures(self) -> list[ExposureDay]:
         """Days that count for something, newest first."""
 
-    def consent(self, code: str) -> None:
-        """The carrier agrees to publish under the authority's code."""
+    def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
+        """The carrier agrees to publish under the authority's code; of some hours alone, from and to in seconds UTC."""
 
     def calibrate(self) -> None:
         """Begin to gather the levels of the loudest peer."""
@@ -157,6 +157,11 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def Consent(self, code: "s"):
         self._do("Consent", lambda: self._daemon.consent(code))
+
+    @method()
+    @no_type_check
+    def ConsentToHours(self, code: "s", start: "t", end: "t"):
+        self._do("ConsentToHours", lambda: self._daemon.consent(code, (start, end)))
 
     @method()
     @no_type_check

@@ -65,8 +65,11 @@ class DaemonProxy:
         body = await self._call(names.INTERFACE, "GetExposures")
         return _understood(lambda: report.exposure_days(body[0]))
 
-    async def consent(self, code: str) -> None:
-        await self._call(names.INTERFACE, "Consent", "s", [code])
+    async def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
+        if hours is None:
+            await self._call(names.INTERFACE, "Consent", "s", [code])
+        else:
+            await self._call(names.INTERFACE, "ConsentToHours", "stt", [code, *hours])
 
     async def calibrate(self) -> None:
         await self._call(names.INTERFACE, "Calibrate")

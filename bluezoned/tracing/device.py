@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned import key_export, key_index, upload
 from bluezoned.advertisement import Advertisement, Reception
-from bluezoned.errors import AuthorityError
+from bluezoned.errors import AuthorityError, ProtocolError
 from bluezoned.export_message import Terms
 from bluezoned.key_export import Batch
 from bluezoned.opaque import Opaque
-from bluezoned.protocols.protocol import DAY, Random, ReportType, Tier, TracingProtocol
+from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Random, ReportType, Tier, TracingProtocol
 from bluezoned.tracing import proximity
 from bluezoned.tracing.calibration import LevelLog, LevelWindow
 from bluezoned.tracing.encounter import LONGEST, Encounter, EncounterLog
@@ -343,23 +343,45 @@ class Device:
 
     # the carrier's word
 
-    def consent(self, code: str, at: int) -> None:
-        """The carrier agrees to publish the keys of the retention period under the authority's one-time code.
+    def consent(self, code: str, at: int, hours: tuple[int, int] | None = None) -> None:
+        """The carrier agrees to publish the keys of the retention period under the authority's one-time code; or those
+        of some `hours` alone (from, to, half-open, ms), as for a place that was an outbreak then.
 
         The sealed message is stored with the binding of the keys, then waits in `pending_uploads`. AuthorityError
         when no list of the authority has been seen yet (its sealing key is in it); ProtocolError when the code has
-        no possible form.
+        no possible form, and for hours whose keys would tell others.
         """
         index = self.check_consent(code)
-        protocol = self._settings.advertised
+        used = self._keyring.publishable(at, at - self._settings.retention)
+        if hours is not None:
+            used = self._of_hours(used, hours)
         until = self._keyring.cut(at)
-        keys = tuple(protocol.publish(k, until) for k in self._keyring.publishable(at, at - self._settings.retention))
+        keys = tuple(self._narrowed(self._settings.advertised.publish(key, until), hours) for key in used)
         nonce = Opaque(self._random(16))
         message = upload.Upload(upload.normalise_code(code), keys, nonce)
         sealed = upload.seal(message, index.sealing_key)
         with self._store.transaction():
             row = self._store.put_upload(nonce, sealed, at)
-            self._keyring.bind(row, at)
+            self._keyring.bind(row, at, used)
+
+    def _of_hours(self, keys: list[DailyKey], hours: tuple[int, int]) -> list[DailyKey]:
+        used = [key for key in keys if key.start < hours[1] and key.end > hours[0]]
+        if not used:
+            raise ProtocolError("this box was not on the air in these hours, or has forgotten them")
+        if self._keyring.leads_on(used):
+            raise ProtocolError("the keys of these hours would tell those of all later days, as they form a chain: "
+                                "consent without hours, or set beacon.key_schedule = \"independent\"")  # fmt: skip
+        return used
+
+    def _narrowed(self, key: DiagnosisKey, hours: tuple[int, int] | None) -> DiagnosisKey:
+        """The key's window within the hours, to whole rotations; as it is where the protocol tells whole days."""
+        if hours is None:
+            return key
+        rotation = self._settings.advertised.rotation
+        start, end = hours[0] - hours[0] % rotation, hours[1] + -hours[1] % rotation
+        cut = replace(key, start=max(key.start, start), end=min(key.end, end))
+        fits = all(start <= w.start and w.end <= end for w in self._settings.advertised.expand(cut))
+        return cut if fits else key
 
     def check_consent(self, code: str) -> key_index.KeyIndex:
         """Raises what `consent` would; else the index whose key it will seal with."""

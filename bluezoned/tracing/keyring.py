@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bluezoned.protocols.protocol import DAY, DailyKey, Random, TracingProtocol
 from bluezoned.tracing.store import Store
 
@@ -45,10 +47,15 @@ class Keyring:
         self.key(at)
         return [k for k in self._keys if k.end > since and k.start <= at]
 
-    def bind(self, upload: int, at: int) -> None:
-        """The keys go out with `upload`: the present one is used to the end of its rotation, then a fresh one, and
+    def leads_on(self, keys: Sequence[DailyKey]) -> bool:
+        """Whether whoever knows `keys` can compute a later one that is not among them."""
+        others = [key for key in self._keys if key not in keys]
+        return any(self._leads(key, later) for key in keys for later in others if later.start >= key.end)
+
+    def bind(self, upload: int, at: int, keys: Sequence[DailyKey]) -> None:
+        """These keys go out with `upload`: the present one is used to the end of its rotation, then a fresh one, and
         no chain leads from the published ones to it."""
-        self._store.bind_own_keys(self._protocol.name, upload, self.cut(at))
+        self._store.bind_own_keys(self._protocol.name, upload, self.cut(at), keys)
         self._keys = self._store.own_keys(self._protocol.name)
 
     def erase(self, since: int) -> None:

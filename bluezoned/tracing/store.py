@@ -201,10 +201,14 @@ class Store:
     def own_secrets(self) -> set[bytes]:
         return {secret for (secret,) in self._db.execute("SELECT secret FROM own_key")}
 
-    def bind_own_keys(self, protocol: str, upload: int, cut: int) -> None:
-        """Every own key goes with `upload`; none is used beyond `cut` (ms)."""
-        self._db.execute('UPDATE own_key SET "end" = ? WHERE protocol = ? AND "end" > ?', (cut, protocol, cut))
-        self._db.execute("UPDATE own_key SET upload = ? WHERE protocol = ?", (upload, protocol))
+    def bind_own_keys(self, protocol: str, upload: int, cut: int, keys: Iterable[DailyKey]) -> None:
+        """These own keys go with `upload`; none of them is used beyond `cut` (ms)."""
+        for key in keys:
+            whose = (protocol, key.secret, key.start)
+            self._db.execute(
+                'UPDATE own_key SET upload = ?, "end" = min("end", ?) WHERE protocol = ? AND secret = ? AND start = ?',
+                (upload, cut, *whose),
+            )
 
     def is_published(self, protocol: str, key: DailyKey) -> bool:
         """Whether the key has left the device in an upload, whatever became of it."""

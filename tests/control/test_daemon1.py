@@ -83,8 +83,8 @@ class Box:
         self._act("exposures")
         return [ExposureDay(date(2026, 11, 20), "F1", "high", 21)]
 
-    def consent(self, code: str) -> None:
-        self._act(f"consent {code}")
+    def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
+        self._act(f"consent {code}" if hours is None else f"consent {code} from {hours[0]} to {hours[1]}")
 
     def calibrate(self) -> None:
         self._act("calibrate")
@@ -167,6 +167,7 @@ async def test_calibration_crosses_as_counts_and_levels(bus: str, box: Box) -> N
 async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:
     async with both(bus, box) as (_, daemon):
         await daemon.consent("12345678")
+        await daemon.consent("12345678", (1_790_000_000, 1_790_003_600))
         await daemon.pause()
         assert (await daemon.status()).paused
         await daemon.resume()
@@ -178,7 +179,16 @@ async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:
         assert await daemon.record(60) == Path("/var/lib/bluezoned/capture.jsonl")
         await daemon.end_recording()
 
-    verbs = ["consent 12345678", "pause", "resume", "acknowledge", "erase", "erase last 3", "record 60"]
+    verbs = [
+        "consent 12345678",
+        "consent 12345678 from 1790000000 to 1790003600",
+        "pause",
+        "resume",
+        "acknowledge",
+        "erase",
+        "erase last 3",
+        "record 60",
+    ]
     assert box.verbs == [*verbs, "end recording"]
 
 

@@ -247,10 +247,10 @@ def test_own_keys_in_the_list_alarm_nobody(boxes: tuple[Box, Box, Box]) -> None:
 # consent
 
 
-def consented(box: Box, at: int) -> upload.Upload:
+def consented(box: Box, at: int, hours: tuple[int, int] | None = None) -> upload.Upload:
     box.device.apply_index(index(0, at - HOUR))
-    box.device.consent(CODE, at)
-    (sealed,) = box.device.pending_uploads().values()
+    box.device.consent(CODE, at, hours)
+    *_, sealed = box.device.pending_uploads().values()
     return upload.open_sealed(sealed, SEALING_KEY)
 
 
@@ -299,6 +299,90 @@ def test_published_key_is_used_no_more_after_its_rotation(boxes: tuple[Box, Box,
 
     assert fresh is not None
     assert fresh.rolling_id not in known
+
+
+def live(box: Box, start: int, days: int) -> None:
+    """On the air, once a day."""
+    for day in range(days):
+        box.device.advertisement(start + day * DAY)
+
+
+@pytest.mark.parametrize("name", ["bluezone", "gaen"])
+def test_of_some_hours_only_what_was_on_the_air_then_leaves_the_box(tmp_path: Path, name: str) -> None:
+    a = Box(name, tmp_path / "a.db", 1)
+    live(a, NINE, 5)
+    hours = (NINE + DAY + 100_000, NINE + DAY + HOUR)
+    on_air = a.protocol.read(a.device.advertisement(hours[0]))
+
+    message = consented(a, NINE + 4 * DAY, hours)
+
+    windows = [window for key in message.keys for window in a.protocol.expand(key)]
+    assert on_air is not None
+    assert on_air.rolling_id in {window.rolling_id for window in windows}
+    assert min(w.start for w in windows) == NINE + DAY
+    assert max(w.end for w in windows) == hours[1]
+    assert len(message.keys) == 1
+
+
+@pytest.mark.parametrize("name", ["bluezone", "gaen"])
+def test_keys_of_other_hours_can_still_be_published_and_used(tmp_path: Path, name: str) -> None:
+    a = Box(name, tmp_path / "a.db", 1)
+    live(a, NINE, 5)
+    first = consented(a, NINE + 4 * DAY, (NINE + DAY, NINE + DAY + HOUR))
+    present = a.device.advertisement(NINE + 4 * DAY + HOUR)
+
+    everything = consented(a, NINE + 4 * DAY + 2 * HOUR)
+
+    assert len(everything.keys) == 5
+    assert {bytes(key.secret) for key in first.keys} < {bytes(key.secret) for key in everything.keys}
+    known = {w.rolling_id for key in everything.keys for w in a.protocol.expand(key)}
+    heard = a.protocol.read(present)
+    assert heard is not None
+    assert heard.rolling_id in known
+
+
+@pytest.mark.parametrize("name", ["bluezone", "gaen"])
+def test_present_key_of_published_hours_is_used_no_more(tmp_path: Path, name: str) -> None:
+    a = Box(name, tmp_path / "a.db", 1)
+    live(a, NINE, 1)
+    message = consented(a, NINE + HOUR, (NINE, NINE + HOUR))
+
+    fresh = a.protocol.read(a.device.advertisement(a.device.next_rotation(NINE + HOUR)))
+
+    whole_day = {
+        w.rolling_id for key in message.keys for w in a.protocol.expand(replace(key, start=MONDAY, end=MONDAY + DAY))
+    }
+    assert fresh is not None
+    assert fresh.rolling_id not in whole_day
+
+
+def test_hours_of_a_chain_are_refused_as_they_would_tell_later_days(tmp_path: Path) -> None:
+    a = Box("dp3t", tmp_path / "a.db", 1)
+    live(a, NINE, 5)
+    a.device.apply_index(index(0, NINE))
+
+    with pytest.raises(ProtocolError, match="later days"):
+        a.device.consent(CODE, NINE + 4 * DAY, (NINE + DAY, NINE + DAY + HOUR))
+    assert a.device.pending_uploads() == {}
+
+
+def test_the_last_day_of_a_chain_can_leave_alone(tmp_path: Path) -> None:
+    a = Box("dp3t", tmp_path / "a.db", 1)
+    live(a, NINE, 3)
+
+    message = consented(a, NINE + 2 * DAY + HOUR, (NINE + 2 * DAY, NINE + 2 * DAY + HOUR))
+
+    assert [(key.start, key.end) for key in message.keys] == [(MONDAY + 2 * DAY, MONDAY + 3 * DAY)]
+
+
+@pytest.mark.parametrize("hours", [(MONDAY - DAY, MONDAY), (NINE + 9 * DAY, NINE + 10 * DAY)])
+def test_hours_without_a_key_are_refused(boxes: tuple[Box, Box, Box], hours: tuple[int, int]) -> None:
+    a, _, _ = boxes
+    live(a, NINE, 1)
+    a.device.apply_index(index(0, NINE))
+
+    with pytest.raises(ProtocolError, match="not on the air"):
+        a.device.consent(CODE, NINE + HOUR, hours)
 
 
 def test_upload_waits_over_a_restart_until_its_receipt(boxes: tuple[Box, Box, Box]) -> None:

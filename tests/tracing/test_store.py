@@ -99,10 +99,22 @@ def test_bound_keys_end_at_the_cut(store: Store) -> None:
     store.put_own_key("bluezone", DailyKey(Opaque(b"b" * 32), DAY, 2 * DAY))
     upload = store.put_upload(Opaque(b"n" * 16), b"sealed", DAY + 5)
 
-    store.bind_own_keys("bluezone", upload, DAY + 900_000)
+    store.bind_own_keys("bluezone", upload, DAY + 900_000, store.own_keys("bluezone"))
 
     assert [(k.start, k.end) for k in store.own_keys("bluezone")] == [(0, DAY), (DAY, DAY + 900_000)]
     assert all(store.is_published("bluezone", k) for k in store.own_keys("bluezone"))
+
+
+def test_keys_that_stay_are_not_bound(store: Store) -> None:
+    store.put_own_key("bluezone", DailyKey(Opaque(b"a" * 32), 0, DAY))
+    store.put_own_key("bluezone", DailyKey(Opaque(b"b" * 32), DAY, 2 * DAY))
+    upload = store.put_upload(Opaque(b"n" * 16), b"sealed", DAY + 5)
+    first, second = store.own_keys("bluezone")
+
+    store.bind_own_keys("bluezone", upload, DAY + 900_000, [first])
+
+    assert store.own_keys("bluezone") == [first, second]
+    assert [store.is_published("bluezone", key) for key in (first, second)] == [True, False]
 
 
 def test_match_links_key_and_encounters(store: Store) -> None:
@@ -139,7 +151,7 @@ def test_revoked_key_is_forgotten_with_its_matches(store: Store) -> None:
 def test_revocation_of_own_key_closes_the_case(store: Store) -> None:
     store.put_own_key("bluezone", DailyKey(Opaque(b"a" * 32), 0, DAY))
     upload = store.put_upload(Opaque(b"n" * 16), b"sealed", 5)
-    store.bind_own_keys("bluezone", upload, 900_000)
+    store.bind_own_keys("bluezone", upload, 900_000, store.own_keys("bluezone"))
     store.close_upload(upload, "accepted", "", Tier.F0)
 
     store.revoke_uploads_of([b"z" * 32])
