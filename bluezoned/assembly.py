@@ -9,12 +9,13 @@ import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bluezoned import __version__, board, hardware, reload, service
+from bluezoned import __version__, board, hardware, reload, service, storage
 from bluezoned import config as options
 from bluezoned.alert.indicator import Indicator, Indicators
 from bluezoned.alert.journal import JournalIndicator
@@ -41,7 +42,6 @@ from bluezoned.recorder import Recorder
 from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.exposure import Band, ByAttenuation, Infectiousness, RiskLevel, RiskModel, by_nearness, weights
 from bluezoned.tracing.proximity import MINUTE
-from bluezoned.tracing.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
     when a part cannot be had."""
     async with AsyncExitStack() as stack:
         clock, radio = await _clock_and_radio(config, stack, desk_place, capture)
-        store = stack.enter_context(Store(Path(config.beacon.state_dir) / "bluezoned.db"))
+        store = stack.enter_context(storage.open_store(Path(config.beacon.state_dir), os.environ))
         model = board.model()
         device = Device(settings(config, model), store, os.urandom)
         spool = Spool(Path(config.beacon.spool_dir))
@@ -136,6 +136,7 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
         signaller = parts.signaller(clock, hardware.manner(config), lambda: box.shown())
         indicators: list[Indicator] = [JournalIndicator(), *filter(None, [signaller])]
         box = Box(device, radio, clock, spool, Indicators(*indicators), recorder, _rhythm(config))
+        box.storage_damage = partial(storage.damage, Path(config.beacon.state_dir))
         box.hardware_problem = lambda: parts.problem or (signaller.problem if signaller is not None else "")
         running = _Running(config, box, model, read_anew, signaller)
         async with asyncio.TaskGroup() as tasks:

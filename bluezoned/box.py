@@ -28,7 +28,7 @@ from bluezoned.event import Event
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
-from bluezoned.radio.radio import Radio
+from bluezoned.radio.radio import Radio, RadioHealth
 from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
 from bluezoned.tracing.device import Applied, Device, Settings
@@ -81,11 +81,13 @@ class Box:
         """Does what was asked for once the carrier agrees; at once where the one who calls is trusted to have asked."""
         self.awaits_yes = False
         """Whether such a question is open."""
+        self.storage_damage: Callable[[], str] = lambda: ""
+        """Asks for a damaged database that was set aside; empty when there is none."""
         self._spool = spool
         self._indicator = indicator
         self._recorder = recorder
         self._rhythm = rhythm
-        self._store_fails = False
+        self._store_problem = ""
         self._button_is_stuck = False
         self._noted: Indication | None = None
         """The trouble that the carrier has taken note of; forgotten when something else is shown."""
@@ -169,7 +171,7 @@ class Box:
             self._note_missed()
             try:
                 self.device.tick(at)
-                self._store_fails = False
+                self._note_store_well()
             except StoreError as error:
                 self._note_store_failure(error)
             self._recorder.look(at)
@@ -284,7 +286,7 @@ class Box:
             Indication.F1: tier is Tier.F1,
             Indication.F2: tier is Tier.F2,
             Indication.CLOCK_UNKNOWN: not self.clock.is_synchronized(),
-            Indication.STORAGE_FAULT: self._store_fails,
+            Indication.STORAGE_FAULT: bool(self._store_problem or self.storage_damage()),
             Indication.PAUSED: self._paused.is_set(),
             Indication.CANNOT_HEAR: not health.hearing,
             Indication.CANNOT_ADVERTISE: not health.advertising,
@@ -321,7 +323,7 @@ class Box:
             paused=self._paused.is_set(),
             recording=self._recorder.is_on,
             acknowledged=self._noted is indication or self._is_acknowledged(),
-            problems=tuple(filter(None, (health.problem, health.degraded, self.problem, self.hardware_problem()))),
+            problems=tuple(filter(None, self._problems(health))),
         )
 
     def encounters(self) -> list[EncounterDay]:
@@ -437,10 +439,19 @@ class Box:
         played = self._indicator.selftest()
         return SelfTestReport(played.each / 1000, played.parts)
 
+    def _problems(self, health: RadioHealth) -> Iterator[str]:
+        yield from (health.problem, health.degraded, self._store_problem, self.storage_damage())
+        yield from (self.problem, self.hardware_problem())
+
     def _note_store_failure(self, error: BluezonedError) -> None:
-        if not self._store_fails:
+        if not self._store_problem:
             log.error("%s", error, extra=Event.STORAGE_FAULT.fields())
-        self._store_fails = True
+        self._store_problem = str(error)
+
+    def _note_store_well(self) -> None:
+        if self._store_problem:
+            log.info("the storage is well again; nothing that was under way is lost")
+        self._store_problem = ""
 
 
 def _date(day: int) -> date:

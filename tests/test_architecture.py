@@ -29,6 +29,7 @@ WIRE = {
 }
 EDGES = {"radio", "alert", "feed", "control", "authority"}
 PROGRAMS = {
+    "storage",
     "daemon",
     "sync",
     "cli",
@@ -65,6 +66,9 @@ DATABASES = {"alembic", "sqlite3", "sqlalchemy"}
 ON_THE_NETWORK = {"feed.client", "display.server"} | PROGRAMS_INSIDE
 STORES = {
     "tracing.store",
+    "tracing.schema",
+    "tracing.day_keys",
+    "tracing.archive",
     "authority.database",
     "authority.exchange_store",
     "authority.migrations",

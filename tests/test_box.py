@@ -48,7 +48,7 @@ class RadioWithoutAir:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
-    with Store(tmp_path / "s.db") as store:
+    with Store(tmp_path / "s.db", bytes(32), os.urandom) as store:
         device = Device(assembly.settings(config_source.load([], {}, {})), store, os.urandom)
         clock, recorder = ManualClock(20_000 * DAY), Recorder(tmp_path / "capture.jsonl")
         yield Box(device, RadioWithoutAir(3), clock, Spool(tmp_path), JournalIndicator(), recorder, Rhythm(60_000, DAY))

@@ -181,7 +181,7 @@ def test_an_instance_has_units_of_its_own() -> None:
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x" * 9000), lambda path: path.unlink()])
 def test_a_database_that_is_damaged_or_gone_is_told(spoil: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    with store.Store(path):
+    with store.Store(path, bytes(32), os.urandom):
         assert store.flaw(path) == ""
 
     spoil(path)
@@ -191,7 +191,7 @@ def test_a_database_that_is_damaged_or_gone_is_told(spoil: Callable[[Path], None
 
 def test_a_page_overwritten_in_a_full_database_is_found(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    with store.Store(path) as kept:
+    with store.Store(path, bytes(32), os.urandom) as kept:
         for number in range(2000):
             kept.put_batch(number, bytes(32), 0, 0)
         kept.scrub()

@@ -64,7 +64,7 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(tmp_path: Path, pressed: tuple[bool, ...] = (False, False)) -> AsyncIterator[Desk]:
-    with Store(tmp_path / "s.db") as store:
+    with Store(tmp_path / "s.db", bytes(32), os.urandom) as store:
         device = Device(assembly.settings(config_source.load([], {}, {})), store, os.urandom)
         clock, recorder = ManualClock(20_000 * DAY), Recorder(tmp_path / "capture.jsonl")
         rhythm = Rhythm(60_000, DAY)

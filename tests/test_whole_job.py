@@ -13,7 +13,7 @@ from bluezoned.demo import story
 from bluezoned.demo.director import Director, Scene
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY
-from bluezoned.tracing.store import Store
+from bluezoned.storage import open_store
 
 
 class Listener:
@@ -32,7 +32,7 @@ def secrets_of(directory: Path, protocol_name: str) -> set[bytes]:
     protocol = registry.by_name(protocol_name)
     found: set[bytes] = set()
     for name in story.NAMES:
-        with Store(directory / name / "state" / "bluezoned.db") as store:
+        with open_store(directory / name / "state", {}) as store:
             for key in store.own_keys(protocol_name):
                 found |= {key.secret, key.order}
                 found |= {window.rolling_id for window in protocol.expand(protocol.publish(key, key.end))}

@@ -45,6 +45,10 @@ CROWD = 15 * MINUTE
 """ms before and after an encounter whose other encounters tell this box's offset: a box is carried otherwise an hour
 later. Halved, the crowd of a quarter of an hour is small; doubled, the next room counts in."""
 
+LEAP = 2 * DAY
+"""ms between two days' forgetting that need no explanation: a weekend without power. At one day, every box that was off
+overnight would keep a day more; at fourteen, a clock that is a fortnight wrong erases all."""
+
 NEARBY = 2 * MINUTE
 """ms that a peer counts as present after its last packet. At one minute, a scan's gap makes the light flicker; at
 four, somebody who left still seems to stand there."""
@@ -140,6 +144,7 @@ class Device:
         self._log = EncounterLog(settings.silence)
         self._levels: LevelLog | None = None
         self._pruned_day = -1
+        self._doubted_since: int | None = None
         self._index = self._remembered_index()
         self._exposures = self._assess()
 
@@ -198,19 +203,33 @@ class Device:
         as it was, to be tried again at the next tick."""
         changed = self._log.changed()
         day = at // DAY
-        if changed or day != self._pruned_day:
+        is_new_day = day != self._pruned_day and self._is_believable(at)
+        if changed or is_new_day:
             with self._store.transaction():
                 self._store.put_encounters(changed)
-                if day != self._pruned_day:
+                if is_new_day:
                     self._store.prune(at - self._settings.retention)
+                    self._store.pack(at - DAY)
+                    self._store.put_fact("clock", at)
         self._log.settle(at)
         if self._levels is not None and self._levels.is_over(at):
             self._levels = None
-        if day != self._pruned_day:
+        if is_new_day:
             self._pruned_day = day
             self._keyring.forget()
             self._exposures = self._assess()
             self._forget_acknowledged()
+
+    def _is_believable(self, at: int) -> bool:
+        """Whether to forget by this clock. Set a year ahead by mistake it would erase everything; so a leap forward is
+        believed when the authority's index is of about that time, or after a day of running by it."""
+        known = self._store.fact("clock")
+        issued = self._index.issued if self._index is not None else 0
+        if known is None or at - known[0] <= LEAP or abs(at - issued) <= LEAP:
+            return True
+        if self._doubted_since is None or not self._doubted_since <= at <= self._doubted_since + LEAP:
+            self._doubted_since = at
+        return at - self._doubted_since >= DAY
 
     @property
     def protocol_name(self) -> str:
@@ -290,15 +309,17 @@ class Device:
         self._log.settle(at)
         found = yield from self._match(batch)
         with self._store.transaction():
-            for match in found.matches:
-                self._store.put_match(match.key, head.end, match.encounters)
+            # What was erased or forgotten meanwhile proves nothing any more.
+            proven = [(match.key, held) for match in found.matches if (held := self._store.held(match.encounters))]
+            for key, numbers in proven:
+                self._store.put_match(key, head.end, numbers)
             revoked = sum(self._store.revoke(head.protocol, secret) for secret in found.revoked)
             self._store.revoke_uploads_of(found.revoked)
             self._store.put_batch(head.sequence, batch.digest, head.end, at)
             self._store.put_fact("newest batch", head.sequence)
             self._note_complete()
         self._exposures = self._assess()
-        return Applied(head.sequence, found.keys, len(found.matches), revoked)
+        return Applied(head.sequence, found.keys, len(proven), revoked)
 
     def _match(self, batch: Batch) -> Generator[None, None, _Found]:
         """Reads the whole batch: that its keys can all be is known at the end alone."""

@@ -25,6 +25,9 @@ boards are at risk."""
 
 _MINUTE = struct.Struct("<BBhbb")
 
+MINUTE_SIZE = _MINUTE.size
+"""Bytes of a packed minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encounter:

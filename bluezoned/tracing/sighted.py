@@ -69,6 +69,19 @@ class Sighted:
         day = self.days.setdefault(place.start // DAY, SightedDay(len(rolling_id)))
         day.add(rolling_id, place)
 
+    def place(self, rolling_id: bytes, start: int) -> Place | None:
+        """The encounter with that id that began at `start` (ms)."""
+        day = self.days.get(start // DAY)
+        found = (day.place(position) for position in day.find(rolling_id)) if day is not None else ()
+        return next((place for place in found if place.start == start), None)
+
+    def extend(self, rolling_id: bytes, place: Place) -> None:
+        """The encounter with that id and row goes on until `place.end`."""
+        day = self.days[place.start // DAY]
+        for position in day.find(rolling_id):
+            if day.rows[position] == place.row:
+                day.ends[position] = place.end
+
     def places(self, rolling_id: bytes) -> list[Place]:
         """Where it was heard, in order of the days."""
         return [

@@ -1,7 +1,7 @@
-"""The device's memory: one SQLite file, WAL, one transaction a tick. All of the device's SQL is here.
+"""The device's memory: one SQLite file, WAL, one transaction a tick. With day_keys and archive all of the device's SQL.
 
-Keeps encounters, own keys, matched diagnosis keys, what was applied and what was sent. Retention is enforced by
-`prune` alone. Never logs, never reads the clock.
+Keeps encounters, own keys, matched diagnosis keys, what was applied and what was sent; what tells of anybody is sealed
+by the day (docs/storage.md). Retention is enforced by `prune` alone. Never logs, never reads the clock.
 """
 
 from __future__ import annotations
@@ -9,72 +9,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from bluezoned.errors import StoreError
 from bluezoned.opaque import Opaque
-from bluezoned.protocols.protocol import DailyKey, DiagnosisKey, Payload, ReportType, Tier
-from bluezoned.tracing.encounter import Encounter, pack_minutes, unpack_minutes
-from bluezoned.tracing.sighted import Place, Sighted
-
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE encounter (
-        id INTEGER PRIMARY KEY,
-        protocol TEXT NOT NULL,
-        rolling_id BLOB NOT NULL,
-        metadata BLOB,
-        start INTEGER NOT NULL,
-        "end" INTEGER NOT NULL,
-        minutes BLOB NOT NULL,
-        UNIQUE (rolling_id, start, protocol)
-    ) STRICT;
-    CREATE INDEX encounter_end ON encounter ("end");
-    CREATE TABLE own_key (
-        id INTEGER PRIMARY KEY,
-        protocol TEXT NOT NULL,
-        secret BLOB NOT NULL,
-        "order" BLOB NOT NULL,
-        start INTEGER NOT NULL,
-        "end" INTEGER NOT NULL,
-        upload INTEGER REFERENCES upload (id) ON DELETE SET NULL
-    ) STRICT;
-    CREATE TABLE diagnosis_key (
-        id INTEGER PRIMARY KEY,
-        protocol TEXT NOT NULL,
-        secret BLOB NOT NULL UNIQUE,
-        start INTEGER NOT NULL,
-        "end" INTEGER NOT NULL,
-        tier INTEGER NOT NULL,
-        report_type INTEGER NOT NULL,
-        days_since_onset INTEGER,
-        published INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE match (
-        diagnosis_key INTEGER NOT NULL REFERENCES diagnosis_key (id) ON DELETE CASCADE,
-        encounter INTEGER NOT NULL REFERENCES encounter (id) ON DELETE CASCADE,
-        PRIMARY KEY (diagnosis_key, encounter)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE batch (
-        sequence INTEGER PRIMARY KEY,
-        sha256 BLOB NOT NULL,
-        published INTEGER NOT NULL,
-        applied INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE upload (
-        id INTEGER PRIMARY KEY,
-        nonce BLOB NOT NULL UNIQUE,
-        sealed BLOB,
-        created INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        problem TEXT NOT NULL DEFAULT '',
-        tier INTEGER
-    ) STRICT;
-    CREATE TABLE fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL, body BLOB) STRICT, WITHOUT ROWID;
-    """,
-)
-"""Each entry lifts the schema by one version, inside one transaction with its own record (`user_version`)."""
+from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Random, ReportType, Tier
+from bluezoned.tracing import schema
+from bluezoned.tracing.archive import Archive
+from bluezoned.tracing.block import Kept
+from bluezoned.tracing.day_keys import DayKeys
+from bluezoned.tracing.encounter import MINUTE_SIZE, Encounter
+from bluezoned.tracing.sealing import DamagedStoreError
+from bluezoned.tracing.sighted import Sighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +53,80 @@ class MatchedKey:
 class Store:
     """One open database. Close it, or use it as a context manager; closing twice is harmless."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates `path` (mode 0600). StoreError when that fails or the file is of a later version."""
+    def __init__(self, path: Path, key: bytes, random: Random) -> None:
+        """Opens or creates `path` (mode 0600), sealed under `key` (32 bytes). DamagedStoreError when the file is not
+        what was written, StoreError when it cannot be opened, is of a later version or sealed under another key."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # FULL: one fsync a transaction, which is one a minute, and a pulled plug loses no committed encounter.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._db.execute("PRAGMA secure_delete = ON")
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"cannot open the database {path}: {error}") from error
+            try:
+                self._open(key, random)
+            except BaseException:
+                self._db.close()
+                raise
+        except sqlite3.Error as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(f"cannot open the database {path}: {error}") from error
+            raise DamagedStoreError(f"the database {path} is damaged: {error}") from error
+        except OSError as error:
+            raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
 
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise StoreError(f"the database is of version {version}, written by a newer bluezoned; this one knows up "
-                             f"to {len(MIGRATIONS)}: install the newer one again")  # fmt: skip
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            self._db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    def _open(self, key: bytes, random: Random) -> None:
+        db = self._db
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError("the database cannot be written: check the disk")
+        # FULL: one fsync a transaction, which is one a minute, and a pulled plug loses no committed encounter.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        problems = db.execute("PRAGMA quick_check(1)").fetchone()
+        if problems != ("ok",):
+            raise DamagedStoreError("the database is damaged: SQLite's check of the file fails")
+        self._keys = DayKeys(db, key, random)
+        self._lift()
+        self._keys.prove()
+        self._archive = Archive(db, self._keys)
+        self._is_behind = False
+
+    def _lift(self) -> None:
+        version = schema.version(self._db)
+        if version == len(schema.MIGRATIONS):
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        for to in range(version + 1, len(schema.MIGRATIONS) + 1):
+            schema.lift(self._db, to)
+            if to == schema.SEALED and version:
+                self._seal_old_rows()
+        self._db.execute("COMMIT")
+        if version:
+            # The plain rows of old must not stay behind in the log or in free pages.
+            self._db.execute("VACUUM")
+            self.scrub()
+
+    def _seal_old_rows(self) -> None:
+        """From version 1, which sealed nothing."""
+        db = self._db
+        self._archive = Archive(db, self._keys)
+        numbers = {}
+        rows = db.execute('SELECT id, protocol, rolling_id, metadata, start, "end", minutes FROM encounter')
+        for row, protocol, rolling_id, metadata, start, end, minutes in rows.fetchall():
+            kept = Kept(protocol, rolling_id, metadata, start, end, _of_today(minutes))
+            self._archive.put([kept.encounter()])
+            place = self._archive.sighted(protocol).place(rolling_id, start)
+            assert place is not None
+            numbers[row] = place.row
+        own = 'SELECT protocol, secret, "order", start, "end", upload FROM old_own_key ORDER BY id'
+        for protocol, secret, order, start, end, upload in db.execute(own).fetchall():
+            row = self.put_own_key(protocol, DailyKey(Opaque(secret), start, end, Opaque(order)))
+            db.execute("UPDATE own_key SET upload = ? WHERE id = ?", (upload, row))
+        for row, *values in db.execute("SELECT * FROM old_diagnosis_key").fetchall():
+            protocol, secret, start, end, tier, report_type, onset, published = values
+            key = DiagnosisKey(protocol, Opaque(secret), start, end, Tier(tier), ReportType(report_type), onset)
+            old = "SELECT encounter FROM old_match WHERE diagnosis_key = ?"
+            met = [numbers[encounter] for (encounter,) in db.execute(old, (row,)).fetchall()]
+            self.put_match(key, published, met)
 
     def close(self) -> None:
         self._db.close()
@@ -143,63 +144,91 @@ class Store:
             yield
             return
         try:
+            self._catch_up()
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._is_behind = True
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"the database refuses to write: {error}") from error
             raise
 
+    def _catch_up(self) -> None:
+        """A transaction that failed left memory ahead of the file: the file is right."""
+        if self._is_behind:
+            self._keys.forget()
+            self._archive.load()
+            self._is_behind = False
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """StoreError when SQLite fails."""
+        try:
+            if not self._db.in_transaction:
+                self._catch_up()
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"the database refuses to be read: {error}") from error
+
     # encounters
 
     def put_encounters(self, encounters: Iterable[Encounter]) -> None:
-        """Insert or bring up to date, by rolling id and start."""
-        self._db.executemany(
-            'INSERT INTO encounter (protocol, rolling_id, metadata, start, "end", minutes) VALUES (?, ?, ?, ?, ?, ?) '
-            "ON CONFLICT (rolling_id, start, protocol) DO UPDATE SET "
-            'metadata = excluded.metadata, "end" = excluded."end", minutes = excluded.minutes',
-            [
-                (e.protocol, e.payload.rolling_id, e.payload.metadata, e.start, e.end, pack_minutes(e.minutes))
-                for e in encounters
-            ],
-        )
+        """Insert or bring up to date, by protocol, rolling id and start."""
+        with self.transaction():
+            self._archive.put(encounters)
 
     def encounters(self, start: int, end: int) -> list[Encounter]:
         """Those that began in [start, end) ms, in order."""
-        rows = self._db.execute(
-            f"SELECT {_ENCOUNTER} FROM encounter e WHERE e.start >= ? AND e.start < ? ORDER BY e.start, e.id",
-            (start, end),
-        )
-        return [_encounter(row) for row in rows]
+        with self._reading():
+            return self._archive.encounters(start, end)
+
+    def held(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the encounters' numbers that are still there."""
+        with self._reading():
+            return self._archive.held(numbers)
 
     def sighted(self, protocol: str) -> Sighted:
         """What matching looks in."""
-        sighted = Sighted()
-        rows = self._db.execute('SELECT rolling_id, id, start, "end" FROM encounter WHERE protocol = ?', (protocol,))
-        for rolling_id, row, start, end in rows:
-            sighted.add(rolling_id, Place(row, start, end))
-        return sighted
+        with self._reading():
+            return self._archive.sighted(protocol)
 
     # own keys
 
-    def put_own_key(self, protocol: str, key: DailyKey) -> None:
-        self._db.execute(
-            'INSERT INTO own_key (protocol, secret, "order", start, "end") VALUES (?, ?, ?, ?, ?)',
-            (protocol, key.secret, key.order, key.start, key.end),
-        )
+    def put_own_key(self, protocol: str, key: DailyKey) -> int:
+        """Returns its row."""
+        with self.transaction():
+            day = key.start // DAY
+            sealed = self._keys.of(day).seal(msgspec.msgpack.encode((bytes(key.secret), bytes(key.order))), "own")
+            row = self._db.execute(
+                'INSERT INTO own_key (day, protocol, sealed, start, "end") VALUES (?, ?, ?, ?, ?) RETURNING id',
+                (day, protocol, sealed, key.start, key.end),
+            ).fetchone()
+            return int(row[0])
 
     def own_keys(self, protocol: str) -> list[DailyKey]:
         """Oldest first."""
-        rows = self._db.execute(
-            'SELECT secret, start, "end", "order" FROM own_key WHERE protocol = ? ORDER BY start', (protocol,)
-        )
-        return [DailyKey(Opaque(secret), start, end, Opaque(order)) for secret, start, end, order in rows]
+        return [key.key for key in self._own() if key.protocol == protocol]
 
     def own_secrets(self) -> set[bytes]:
-        return {secret for (secret,) in self._db.execute("SELECT secret FROM own_key")}
+        return {key.key.secret for key in self._own()}
+
+    def _own(self) -> list[_OwnKey]:
+        with self._reading():
+            rows = self._db.execute(
+                'SELECT id, day, protocol, sealed, start, "end", upload FROM own_key ORDER BY start, id'
+            ).fetchall()
+            found = []
+            for row, day, protocol, sealed, start, end, upload in rows:
+                secret, order = _SECRETS.decode(self._keys.of(day).open(sealed, "own"))
+                found.append(_OwnKey(row, protocol, DailyKey(Opaque(secret), start, end, Opaque(order)), upload))
+            return found
+
+    def _own_row(self, protocol: str, key: DailyKey) -> _OwnKey | None:
+        secret = (protocol, key.secret, key.start)
+        return next((own for own in self._own() if (own.protocol, own.key.secret, own.key.start) == secret), None)
 
     def bind_own_keys(self, protocol: str, upload: int, cut: int, keys: Iterable[DailyKey]) -> None:
         """These own keys go with `upload`; none of them is used beyond `cut` (ms)."""
@@ -212,11 +241,8 @@ class Store:
 
     def is_published(self, protocol: str, key: DailyKey) -> bool:
         """Whether the key has left the device in an upload, whatever became of it."""
-        row = self._db.execute(
-            "SELECT upload IS NOT NULL FROM own_key WHERE protocol = ? AND secret = ? AND start = ?",
-            (protocol, key.secret, key.start),
-        ).fetchone()
-        return row is not None and bool(row[0])
+        own = self._own_row(protocol, key)
+        return own is not None and own.upload is not None
 
     # uploads
 
@@ -244,52 +270,72 @@ class Store:
 
     def revoke_uploads_of(self, secrets: Iterable[bytes]) -> None:
         """The authority took back keys that were ours: the case they were published for is none."""
+        revoked = set(secrets)
         self._db.executemany(
-            "UPDATE upload SET state = 'revoked' WHERE state = 'accepted' AND id IN "
-            "(SELECT upload FROM own_key WHERE secret = ?)",
-            [(secret,) for secret in secrets],
+            "UPDATE upload SET state = 'revoked' WHERE state = 'accepted' AND id = ?",
+            [(own.upload,) for own in self._own() if own.key.secret in revoked],
         )
 
     # diagnosis keys and matches
 
     def put_match(self, key: DiagnosisKey, published: int, encounters: Iterable[int]) -> None:
-        """A published key and the rows of the encounters it explains. A key that is known keeps its first record,
+        """A published key and the numbers of the encounters it explains. A key that is known keeps its first record,
         but a nearer tier wins: who was F1 and becomes F0 publishes again."""
-        (row,) = self._db.execute(
-            'INSERT INTO diagnosis_key (protocol, secret, start, "end", tier, report_type, days_since_onset, published)'
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (secret) DO UPDATE SET tier = min(tier, excluded.tier), "
-            'report_type = excluded.report_type, "end" = max("end", excluded."end") RETURNING id',
-            (key.protocol, key.secret, key.start, key.end, key.tier, key.report_type, key.days_since_onset, published),
-        ).fetchone()
-        self._db.executemany(
-            "INSERT OR IGNORE INTO match (diagnosis_key, encounter) VALUES (?, ?)", [(row, e) for e in encounters]
-        )
+        with self.transaction():
+            known = next((met for met in self._met() if met.key.secret == key.secret), None)
+            if known is not None:
+                first = known.key
+                tier, end = min(first.tier, key.tier), max(first.end, key.end)
+                key = replace(first, tier=tier, report_type=key.report_type, end=end)
+                published = known.published
+                self._db.execute("UPDATE diagnosis_key SET day = ?, sealed = ? WHERE id = ?",
+                                 (*self._sealed_key(key, published), known.row))  # fmt: skip
+                row = known.row
+            else:
+                insert = "INSERT INTO diagnosis_key (day, sealed) VALUES (?, ?) RETURNING id"
+                (row,) = self._db.execute(insert, self._sealed_key(key, published)).fetchone()
+            self._db.executemany(
+                "INSERT OR IGNORE INTO match (diagnosis_key, encounter) VALUES (?, ?)", [(row, e) for e in encounters]
+            )
+
+    def _sealed_key(self, key: DiagnosisKey, published: int) -> tuple[int, bytes]:
+        """The day on which it is forgotten with, and the key."""
+        day = (key.end - 1) // DAY
+        secret, tier, report_type = bytes(key.secret), int(key.tier), int(key.report_type)
+        values = (key.protocol, secret, key.start, key.end, tier, report_type, key.days_since_onset)
+        return day, self._keys.of(day).seal(msgspec.msgpack.encode((*values, published)), "met")
+
+    def _met(self) -> list[_MetKey]:
+        with self._reading():
+            rows = self._db.execute("SELECT id, day, sealed FROM diagnosis_key").fetchall()
+            found = []
+            for row, day, sealed in rows:
+                values = _MET.decode(self._keys.of(day).open(sealed, "met"))
+                protocol, secret, start, end, tier, report_type, onset, published = values
+                key = DiagnosisKey(protocol, Opaque(secret), start, end, Tier(tier), ReportType(report_type), onset)
+                found.append(_MetKey(row, key, published))
+            return sorted(found, key=lambda met: (met.key.start, met.row))
 
     def diagnosis_secrets(self) -> set[bytes]:
         """Of the published keys that were met."""
-        return {secret for (secret,) in self._db.execute("SELECT secret FROM diagnosis_key")}
+        return {met.key.secret for met in self._met()}
 
     def revoke(self, protocol: str, secret: bytes) -> bool:
         """Forget a key and its matches. True when it was known."""
-        cursor = self._db.execute("DELETE FROM diagnosis_key WHERE secret = ? AND protocol = ?", (secret, protocol))
-        return cursor.rowcount > 0
+        rows = [(met.row,) for met in self._met() if (met.key.protocol, met.key.secret) == (protocol, secret)]
+        self._db.executemany("DELETE FROM diagnosis_key WHERE id = ?", rows)
+        return bool(rows)
 
     def matches(self) -> list[MatchedKey]:
         """Every matched key with its encounters in order of time."""
-        found = []
-        keys = self._db.execute(
-            'SELECT id, protocol, secret, start, "end", tier, report_type, days_since_onset, published '
-            "FROM diagnosis_key ORDER BY start, id"
-        ).fetchall()
-        for row, protocol, secret, start, end, tier, report_type, onset, published in keys:
-            key = DiagnosisKey(protocol, Opaque(secret), start, end, Tier(tier), ReportType(report_type), onset)
-            rows = self._db.execute(
-                f"SELECT {_ENCOUNTER} FROM encounter e JOIN match m ON m.encounter = e.id "
-                "WHERE m.diagnosis_key = ? ORDER BY e.start, e.id",
-                (row,),
-            )
-            found.append(MatchedKey(key, published, tuple(_encounter(r) for r in rows)))
-        return found
+        with self._reading():
+            numbers: dict[int, list[int]] = {}
+            for row, number in self._db.execute("SELECT diagnosis_key, encounter FROM match").fetchall():
+                numbers.setdefault(row, []).append(number)
+            return [
+                MatchedKey(met.key, met.published, tuple(self._archive.numbered(numbers.get(met.row, []))))
+                for met in self._met()
+            ]
 
     # what was applied
 
@@ -313,21 +359,23 @@ class Store:
     def erase(self) -> None:
         """All that tells of the carrier and of whom they met, whatever its age. What was applied of the authority's
         lists stays, or an old list would be believed again."""
-        for table in ("encounter", "own_key", "diagnosis_key", "upload"):
+        for table in ("own_key", "diagnosis_key", "upload"):
             self._db.execute(f"DELETE FROM {table}")
         self._db.execute("DELETE FROM fact WHERE name = 'acknowledged'")
+        self._archive.erase()
+        self._keys.shred_all()
 
     def erase_encounters(self, since: int) -> None:
         """Those that went on at or after `since` (ms), and matches that nothing supports any more."""
-        self._db.execute('DELETE FROM encounter WHERE "end" >= ?', (since,))
+        erased = self._archive.erase_since(since)
+        self._db.executemany("DELETE FROM match WHERE encounter = ?", [(number,) for number in erased])
         self._db.execute("DELETE FROM diagnosis_key WHERE id NOT IN (SELECT diagnosis_key FROM match)")
 
     def erase_own_key(self, protocol: str, key: DailyKey) -> None:
         """One own key that has not left the device."""
-        self._db.execute(
-            "DELETE FROM own_key WHERE protocol = ? AND secret = ? AND start = ? AND upload IS NULL",
-            (protocol, key.secret, key.start),
-        )
+        own = self._own_row(protocol, key)
+        if own is not None and own.upload is None:
+            self._db.execute("DELETE FROM own_key WHERE id = ?", (own.row,))
 
     def scrub(self) -> None:
         """Empty the write-ahead log, where what was erased stands until it is overwritten. StoreError when SQLite
@@ -340,12 +388,21 @@ class Store:
     # retention
 
     def prune(self, before: int) -> None:
-        """The one place where anything is forgotten for its age: all that ended before `before` (ms)."""
-        self._db.execute('DELETE FROM encounter WHERE "end" < ?', (before,))
-        self._db.execute('DELETE FROM own_key WHERE "end" < ?', (before,))
-        self._db.execute('DELETE FROM diagnosis_key WHERE "end" < ?', (before,))
-        self._db.execute("DELETE FROM upload WHERE created < ?", (before,))
-        self._db.execute("DELETE FROM batch WHERE applied < ?", (before,))
+        """The one place where anything is forgotten for its age: the UTC days that ended by `before` (ms), with the
+        keys that sealed them, and what was sent and applied before. Days that are over by a day are packed."""
+        day = before // DAY
+        with self.transaction():
+            self._archive.drop(day)
+            self._db.execute("DELETE FROM own_key WHERE day < ?", (day,))
+            self._db.execute("DELETE FROM diagnosis_key WHERE day < ?", (day,))
+            self._db.execute("DELETE FROM upload WHERE created < ?", (before,))
+            self._db.execute("DELETE FROM batch WHERE applied < ?", (before,))
+            self._keys.shred(day)
+
+    def pack(self, before: int) -> None:
+        """Write the encounters of UTC days that ended by `before` (ms) anew, smaller: nothing is added to them."""
+        with self.transaction():
+            self._archive.pack(before // DAY)
 
 
 def flaw(path: Path) -> str:
@@ -363,10 +420,27 @@ def flaw(path: Path) -> str:
     return "" if said == "ok" else str(said)
 
 
-_ENCOUNTER = 'e.protocol, e.rolling_id, e.metadata, e.start, e."end", e.minutes'
+def _of_today(minutes: bytes) -> bytes:
+    """Packed minutes of version 1, where the last of the six bytes counted tenths of a dB and had no sign."""
+    changed = bytearray(minutes)
+    changed[5::MINUTE_SIZE] = bytes(tenths // 2 for tenths in minutes[5::MINUTE_SIZE])
+    return bytes(changed)
 
 
-def _encounter(row: tuple[str, bytes, bytes | None, int, int, bytes]) -> Encounter:
-    protocol, rolling_id, metadata, start, end, minutes = row
-    payload = Payload(Opaque(rolling_id), None if metadata is None else Opaque(metadata))
-    return Encounter(protocol, payload, start, end, unpack_minutes(minutes, start))
+@dataclass(frozen=True, slots=True)
+class _OwnKey:
+    row: int
+    protocol: str
+    key: DailyKey
+    upload: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _MetKey:
+    row: int
+    key: DiagnosisKey
+    published: int
+
+
+_SECRETS = msgspec.msgpack.Decoder(tuple[bytes, bytes])
+_MET = msgspec.msgpack.Decoder(tuple[str, bytes, int, int, int, int, int | None, int])

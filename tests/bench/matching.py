@@ -45,7 +45,7 @@ class Bench:
         self._day = day
         self._program = program
         (directory / "state").mkdir(parents=True)
-        with Store(directory / "state" / "bluezoned.db") as store, store.transaction():
+        with Store(directory / "state" / "bluezoned.db", national_day.STORE_KEY, os.urandom) as store:
             store.put_encounters(day.encounters)
         inbox = Spool(directory / "spool").inbox
         os.link(day.export, inbox.directory / batch_name(1, "bench.zip"))
@@ -99,7 +99,7 @@ def apply_batch(directory: Path, protocol_name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         for file in (directory / "state").iterdir():
             (Path(place) / file.name).write_bytes(file.read_bytes())
-        with Store(Path(place) / "bluezoned.db") as store:
+        with Store(Path(place) / "bluezoned.db", national_day.STORE_KEY, os.urandom) as store:
             device = Device(settings, store, os.urandom)
             inbox = Spool(directory / "spool").inbox
             (name,) = inbox.names("batch-")

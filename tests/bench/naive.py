@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bluezoned.protocols.protocol import DAY
 from bluezoned.tracing.store import Store
-from tests.bench.national_day import FIRST_DAY
+from tests.bench.national_day import FIRST_DAY, STORE_KEY
 
 
 def microseconds(database: Path, keys: int) -> float:
     """Processor time a key, of random keys against what the store holds."""
-    with Store(database) as store:
+    with Store(database, STORE_KEY, os.urandom) as store:
         heard = {bytes(e.payload.rolling_id) for e in store.encounters(0, (FIRST_DAY + 20) * DAY)}
     secrets = [os.urandom(16) for _ in range(keys)]
     begun = time.process_time()

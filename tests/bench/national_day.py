@@ -28,6 +28,7 @@ FIRST_DAY = 20_759
 DAYS = 14
 PUBLISHED = (FIRST_DAY + DAYS + 1) * DAY
 SIGNING_KEY = ec.derive_private_key(2020, ec.SECP256R1())
+STORE_KEY = bytes(32)
 PLANTED = 20
 HOUR = 60 * MINUTE
 

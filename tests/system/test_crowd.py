@@ -21,7 +21,7 @@ import pytest
 from bluezoned.protocols import bluezone, gaen
 from bluezoned.radio import backlog
 from bluezoned.radio.bluez_bus import full_uuid
-from bluezoned.tracing.store import Store
+from bluezoned.storage import open_store
 from tests.system import boxes
 from tests.system.boxes import Box
 from tests.system.conftest import LEGACY, TREE, run, within
@@ -139,7 +139,7 @@ class Heard:
 
 
 def heard_by(box: Box) -> Heard:
-    with Store(boxes.STATE / box.name / "bluezoned.db") as store:
+    with open_store(boxes.STATE / box.name, {}) as store:
         met = [(e.protocol, bytes(e.payload.rolling_id), sum(m.packets for m in e.minutes))
                for e in store.encounters(0, 2**62)]  # fmt: skip
     residents: dict[bytes, int] = {}

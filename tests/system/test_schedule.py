@@ -10,7 +10,7 @@ import pytest
 
 from bluezoned.advertisement import decode
 from bluezoned.protocols.bluezone import COMPANY, Bluezone
-from bluezoned.tracing.store import Store
+from bluezoned.storage import open_store
 from tests.system import boxes
 from tests.system.boxes import Box, at_another_time, set_time
 from tests.system.conftest import EXTENDED, LEGACY, within
@@ -56,7 +56,7 @@ def test_each_identifier_comes_within_two_seconds_of_its_time(
 
 def scheduled(box: Box, at: int) -> bytes:
     """What it must send at `at` (ms UTC), from its own keys."""
-    with Store(boxes.STATE / box.name / "bluezoned.db") as store:
+    with open_store(boxes.STATE / box.name, {}) as store:
         (key,) = [key for key in store.own_keys(PROTOCOL.name) if key.start <= at < key.end]
     return bytes(PROTOCOL.advertisement(key, at, 0).manufacturer_data[COMPANY])
 

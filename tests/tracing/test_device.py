@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -60,7 +61,7 @@ class Box:
         )
         self.protocol = speak
         self.settings = settings
-        self.store = Store(path)
+        self.store = Store(path, bytes(32), os.urandom)
         self.random = CountingRandom(seed)
         self.device = Device(settings, self.store, self.random)
 
@@ -110,6 +111,13 @@ def apply(device: Device, data: bytes, at: int) -> Applied | None:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def run_until(device: Device, until: int) -> None:
+    """On through the days, as a box that runs does."""
+    for at in range(MONDAY, until + 1, DAY):
+        device.tick(at)
+    device.tick(until)
 
 
 def index(sequence: int, issued: int) -> bytes:
@@ -171,7 +179,7 @@ def test_alert_ends_with_the_retention(boxes: tuple[Box, Box, Box]) -> None:
     meet(a, b, NINE, 20, NEAR)
     apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
-    b.device.tick(MONDAY + 20 * DAY)
+    run_until(b.device, MONDAY + 20 * DAY)
 
     assert b.device.alert().tier is None
     assert b.device.encounters(MONDAY + 20 * DAY) == []
@@ -534,7 +542,7 @@ def test_acknowledgement_is_forgotten_with_its_exposure(boxes: tuple[Box, Box, B
     b = exposed(boxes)
     b.device.acknowledge()
 
-    b.device.tick(MONDAY + 20 * DAY)
+    run_until(b.device, MONDAY + 20 * DAY)
 
     assert b.store.fact("acknowledged") == (0, b"")
 

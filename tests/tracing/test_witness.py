@@ -1,5 +1,6 @@
 """A box that has seen a log does not let it be changed, also after a restart."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    with Store(path) as store:
+    with Store(path, bytes(32), os.urandom) as store:
         yield store
 
 
@@ -34,7 +35,7 @@ def test_what_was_seen_is_remembered_over_a_restart(store: Store, path: Path) ->
     Witness(store, PUBLIC_KEY).apply(signed(5), PUBLIC_KEY)
     store.close()
 
-    with Store(path) as again:
+    with Store(path, bytes(32), os.urandom) as again:
         witness = Witness(again, PUBLIC_KEY)
 
     assert (witness.size, witness.root) == (5, merkle_tree.root(hashes(history(5))))
