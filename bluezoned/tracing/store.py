@@ -232,12 +232,11 @@ class Store:
 
     def bind_own_keys(self, protocol: str, upload: int, cut: int, keys: Iterable[DailyKey]) -> None:
         """These own keys go with `upload`; none of them is used beyond `cut` (ms)."""
-        for key in keys:
-            whose = (protocol, key.secret, key.start)
-            self._db.execute(
-                'UPDATE own_key SET upload = ?, "end" = min("end", ?) WHERE protocol = ? AND secret = ? AND start = ?',
-                (upload, cut, *whose),
-            )
+        bound = [own for own in (self._own_row(protocol, key) for key in keys) if own is not None]
+        self._db.executemany(
+            'UPDATE own_key SET upload = ?, "end" = min("end", ?) WHERE id = ?',
+            [(upload, cut, own.row) for own in bound],
+        )
 
     def is_published(self, protocol: str, key: DailyKey) -> bool:
         """Whether the key has left the device in an upload, whatever became of it."""
