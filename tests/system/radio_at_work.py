@@ -47,8 +47,6 @@ class AtWork:
     controller: int
     radio: BluezRadio
     heard: list[Reception] = field(default_factory=list)
-    soon_s: float = 30.0
-    """Seconds in which it must have recovered."""
 
     def hears_phone(self, since: int) -> bool:
         """Whether the phone was heard after the first `since` receptions."""
