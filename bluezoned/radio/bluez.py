@@ -42,6 +42,9 @@ RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 AWAIT_S = 2.0
 """Seconds at most between two looks for an adapter or a bluetoothd that is not there: looking disturbs nobody."""
 
+SWAP = 10_000
+"""ms that a rotation may take before it counts as silence. A Pi's takes below one second; what takes ten is stuck."""
+
 DENIED = "what this box sends does not reach its second adapter"
 
 
@@ -70,6 +73,7 @@ class BluezRadio:
         self._shaken = False
         """Something ended what ran on the adapter."""
         self._wanted: Advertisement | None = None
+        self._wanted_since = 0
         self._on_air: Advertisement | None = None
         self._adapter: Adapter | None = None
         self._session: Session | None = None
@@ -106,6 +110,7 @@ class BluezRadio:
         if advertisement is not None:
             advertisement.encode()
         self._wanted = advertisement
+        self._wanted_since = self._now()
         self._wake.set()
 
     async def __aiter__(self) -> AsyncIterator[Reception]:
@@ -118,7 +123,9 @@ class BluezRadio:
         session, is_ready = self._session, self._adapter is not None
         # A scan that is just being started anew, as at each rotation of a legacy controller, is no deafness.
         listens = session is not None and (session.scanner.is_scanning or self._hearing.is_resting or not self._problem)
-        on_air = session is not None and session.advertiser.is_registered and self._on_air is self._wanted is not None
+        registered = session is not None and session.advertiser.is_registered and self._on_air is self._wanted
+        # Nor is a rotation under way a silence: the light would say so for a minute, at each of them.
+        on_air = self._wanted is not None and (registered or (not self._problem and self._is_swapping()))
         is_denied = session is not None and session.is_denied
         doubt = DENIED if is_denied else "" if self._hearing.is_trusted else self._hearing.doubt
         return RadioHealth(
@@ -131,6 +138,9 @@ class BluezRadio:
             missed=self._hearing.missed,
             recoveries=sum(r.taken.total() for r in (self._refused, self._silent, self._absent)),
         )
+
+    def _is_swapping(self) -> bool:
+        return self._now() - self._wanted_since < SWAP
 
     def _degraded(self) -> str:
         session = self._session

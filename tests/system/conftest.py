@@ -46,7 +46,7 @@ async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[
     while not holds():
         if time.monotonic() - begun > seconds:
             pytest.fail(f"not within {seconds:.0f} s: {what()}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     return time.monotonic() - begun
 
 

@@ -54,7 +54,7 @@ class AtWork:
 
     def is_on_air(self, number: int, mark: int) -> bool:
         """Whether that one was sent since then, by the log of the air."""
-        return any(number_of(packet.data) == number for packet in self.air.since(mark, self.controller))
+        return self.air.has_sent(mark, self.controller, f"0fffb522{number:08x}")
 
     async def proves_itself(self, number: int, seconds: float) -> float:
         """Seconds until, from now on, it was seen to send and has heard the phone, and says so; and does so again two

@@ -81,7 +81,7 @@ class Stand:
             told, mark = lambda box=box: box.get("Hearing", "Advertising", "Indication"), self.air.mark()
             left = max(10.0, begun + self.soon_s - time.monotonic())
             await eventually(left, lambda told=told: told() == [True, True, "KEYS_STALE"], told)
-            await eventually(10, lambda box=box, mark=mark: bool(self.air.since(mark, box.controller)), told)
+            await eventually(10, lambda box=box, mark=mark: self.air.has_sent(mark, box.controller, "0fffb522"), told)
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,12 @@ class Air:
         """A place in the log."""
         return self._log.stat().st_size
 
+    def has_sent(self, mark: int, tx: int, content: str) -> bool:
+        """Whether controller `tx` sent something with that in it (hex) since then; cheap, to be asked often."""
+        with self._log.open() as log:
+            log.seek(mark)
+            return any(content in line and f'"tx": {tx},' in line for line in log)
+
     def since(self, mark: int, tx: int) -> list[Packet]:
         """What controller `tx` sent since then."""
         with self._log.open() as log:
