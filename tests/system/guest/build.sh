@@ -31,6 +31,8 @@ if [ "$suite" = bookworm ]; then
     mmdebstrap --quiet --variant=extract --include=libc6,libstdc++6,libgcc-s1 trixie "$root/opt/newer"
 fi
 
+bash "$here/gpio-sim.sh" "$suite" "$root"
+
 echo bluezoned-vm > "$root/etc/hostname"
 printf '127.0.0.1 localhost bluezoned-vm\n' > "$root/etc/hosts"
 printf '/dev/vda / ext4 rw,noatime 0 0\n' > "$root/etc/fstab"
