@@ -18,8 +18,8 @@ seconds; with twice as many a device might wait longer than it waits for an answ
 
 COLUMNS = ("reference", "tier", "source", "onset", "tested")
 
-_ISO = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)")
-_LOCAL = re.compile(r"(\d\d?)/(\d\d?)/(\d{4})")
+_ISO = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
+_LOCAL = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
 
 
 class BulkProblem(Enum):

@@ -102,18 +102,20 @@ class Enrolment:
 
     def change_password(self, session: Session, old: str, new: str, at: int) -> None:
         """Every other session of the member ends. StaffError when the old one is wrong or the new one will not do."""
-        member = session.member
-        if member.lock.is_shut(at):
-            raise StaffError(StaffProblem.HELD)
+        with self._store.transaction() as transaction:
+            records = StaffRecords(transaction.connection)
+            member = records.held_member(session.member.name)
+            if member is None or member.lock.is_shut(at):
+                raise StaffError(StaffProblem.HELD)
+            records.put_lock(member.id, member.lock.after_try(at))
         if not credential.is_password(old[: staff.LONGEST_PASSWORD], member.password):
-            with self._store.transaction() as transaction:
-                StaffRecords(transaction.connection).put_lock(member.id, member.lock.after_try(at))
             raise StaffError(StaffProblem.PASSWORD_WRONG)
         staff.require_password(new, member.name)
         hashed = credential.hash_password(new, self._random)
         with self._store.transaction() as transaction:
             records = StaffRecords(transaction.connection)
             records.change_member(member.id, password=hashed)
+            records.put_lock(member.id, member.lock)
             records.end_sessions(member.id, but=session.digest)
             records.note(Actor(member.name), Act.PASSWORD_CHANGED, at)
 
@@ -122,7 +124,7 @@ class Enrolment:
             StaffRecords(transaction.connection).put_challenge(session.digest, challenge)
 
     def _enrolled(self, records: StaffRecords, session: Session, factor: str, at: int) -> Enrolled:
-        if records.session(session.digest) is None:
+        if records.held_session(session.digest) is None:
             # Somebody has set up a first factor in the same moment, which ended this session.
             raise StaffError(StaffProblem.REFUSED)
         records.put_challenge(session.digest, None)

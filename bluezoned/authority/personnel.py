@@ -50,6 +50,8 @@ class Personnel:
             records = StaffRecords(transaction.connection)
             if records.is_staffed():
                 raise StaffError(StaffProblem.SETUP_OVER)
+            # Of two at once, the database refuses the second of one name of a fact.
+            transaction.put_fact("set up", at)
             records.put_member(name, Role.ADMIN, self._random(16), hashed)
             records.note(Actor(name), Act.SET_UP, at, name)
             return _known(records, name)
@@ -102,6 +104,7 @@ class Personnel:
         """StaffError when nobody would be left to administrate."""
         with self._store.transaction() as transaction:
             records = StaffRecords(transaction.connection)
+            records.hold_members()
             member = _known(records, name)
             if role is not Role.ADMIN:
                 _require_another_admin(records, member)
@@ -114,6 +117,7 @@ class Personnel:
         administrate."""
         with self._store.transaction() as transaction:
             records = StaffRecords(transaction.connection)
+            records.hold_members()
             member = _known(records, name)
             _require_another_admin(records, member)
             records.change_member(member.id, disabled=at, invitation=None, invited_until=None)

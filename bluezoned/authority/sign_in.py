@@ -124,7 +124,7 @@ class SignIn:
         """The member, if one may try now, and the lock as it was. It writes in either case, which takes as long."""
         with self._store.transaction() as transaction:
             records = StaffRecords(transaction.connection)
-            member = records.member(name)
+            member = records.held_member(name)
             if member is None or member.disabled is not None or member.password is None or member.lock.is_shut(at):
                 transaction.put_fact("refused sign-ins", transaction.fact("refused sign-ins") + 1)
                 return None, Lock()
@@ -187,7 +187,7 @@ class SignIn:
     ) -> Entered:
         with self._store.transaction() as transaction:
             records = StaffRecords(transaction.connection)
-            current = records.session(session.digest)
+            current = records.held_session(session.digest)
             if current is None or current.stage is not Stage.PASSWORD:
                 raise StaffError(problem)
             member = current.member

@@ -150,6 +150,16 @@ class StaffRecords:
     def member(self, name: str) -> Member | None:
         return next(iter(self._members(_member.c.name == name)), None)
 
+    def held_member(self, name: str) -> Member | None:
+        """Whom nobody else can change until the transaction ends: of two tries at once each must see the other's
+        count. (SQLite lets one transaction write at a time, and needs no more.)"""
+        self._db.execute(select(_member.c.id).where(_member.c.name == name).with_for_update())
+        return self.member(name)
+
+    def hold_members(self) -> None:
+        """Nobody else changes any of them until the transaction ends."""
+        self._db.execute(select(_member.c.id).order_by(_member.c.id).with_for_update())
+
     def members(self) -> list[Member]:
         return self._members()
 
@@ -216,6 +226,14 @@ class StaffRecords:
             return None
         (member,) = self._members(_member.c.id == row.member_id)
         return Session(digest, member, Stage(row.stage), row.started, row.seen, row.challenge)
+
+    def held_session(self, digest: bytes) -> Session | None:
+        """As `held_member`, and so its member."""
+        self._db.execute(select(_session.c.digest).where(_session.c.digest == digest).with_for_update())
+        found = self.session(digest)
+        if found is not None:
+            self.held_member(found.member.name)
+        return self.session(digest)
 
     def touch_session(self, digest: bytes, at: int) -> None:
         self._db.execute(update(_session).where(_session.c.digest == digest).values(seen=at))

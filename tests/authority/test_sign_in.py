@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import pyotp
@@ -265,6 +267,23 @@ def test_guesser_has_a_hundred_tries_a_day(person: Person) -> None:
         door.password("lan", PASSWORD, NOON + HOUR)
     assert problem(held) == StaffProblem.REFUSED
     door.password("lan", PASSWORD, NOON + HOUR + MINUTE)
+
+
+def test_hundred_guesses_at_once_are_no_more_than_five(person: Person) -> None:
+    """On PostgreSQL acts run beside one another; each must see the others' count before its own try is judged."""
+    door, told = person.ward.house.door, Counter[str]()
+
+    def guess(number: int) -> None:
+        try:
+            door.password("lan", f"guess number {number}", NOON + HOUR)
+        except StaffError as error:
+            told[error.problem.name] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(guess, range(16)))
+
+    assert told == {"REFUSED": 16}
+    assert acts(person.ward).count(Act.SIGN_IN_FAILED.value) == 5
 
 
 def test_right_password_buys_no_further_tries_at_the_second_factor(person: Person) -> None:

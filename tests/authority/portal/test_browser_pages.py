@@ -69,7 +69,7 @@ async def test_every_page_that_can_be_shown_is_walked_through() -> None:
     assert shown - parts - alone <= walked
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("locale", "phone"), [("en-GB", False), ("vi-VN", True)])
 async def test_every_page_is_accessible_fits_and_asks_nobody_else(
     served: Served, browser: Browser, made: dict[str, str], locale: str, phone: bool
@@ -115,7 +115,7 @@ async def require_good(nurse: Nurse) -> None:
     assert wide <= 0, f"{nurse.page.url} is wider than the screen by {wide}"
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_table_of_two_thousand_and_an_auditor(served: Served, browser: Browser, tmp_path: Path) -> None:
     nurse = await arrive(served, browser)
     await come_in(nurse, "binh", Role.ISSUER)
