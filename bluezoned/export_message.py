@@ -46,7 +46,8 @@ _LONGEST_ONSET = 14
 _LONGEST_REGION = 64
 _MOST_INFOS = 10  # GAEN's bound
 _PROTOCOL, _SEQUENCE = 1001, 1002
-_TIER = 1001  # in a key
+_TIER, _LOUDNESS = 1001, 1002  # in a key
+_LOUDEST = 12
 _REPORT_TYPES = {int(report_type): report_type for report_type in ReportType}
 _TIERS = {int(tier): tier for tier in Tier}
 
@@ -91,6 +92,8 @@ class KeyExport:
     """Of any report type but REVOKED; after reading, those whose report type was revised are among them."""
     revoked: tuple[DiagnosisKey, ...] = ()
     """Keys published before and taken back; they travel as revised keys with report type REVOKED."""
+    revised: tuple[DiagnosisKey, ...] = ()
+    """Keys published before of which more is known now; after reading, they are among `keys`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +108,19 @@ class Terms:
     tier: Tier
     report_type: ReportType
     days_since_onset: int | None
+    loudness: int | None = None
 
     def key(self, secret: bytes) -> DiagnosisKey:
         """The diagnosis key of that secret."""
         return DiagnosisKey(
-            self.protocol, Opaque(secret), self.start, self.end, self.tier, self.report_type, self.days_since_onset
+            self.protocol,
+            Opaque(secret),
+            self.start,
+            self.end,
+            self.tier,
+            self.report_type,
+            self.days_since_onset,
+            self.loudness,
         )
 
 
@@ -133,9 +144,9 @@ def encode(export: KeyExport, info: bytes) -> bytes:
     what `head` and `keys` would refuse."""
     start, end = export.start // 1000, -(-export.end // 1000)
     _require_possible(export.protocol, export.sequence, start * 1000, end * 1000, export.region)
-    if any(key.report_type is ReportType.REVOKED for key in export.keys):
+    if any(key.report_type is ReportType.REVOKED for key in export.keys + export.revised):
         raise KeyExportError(Reason.MALFORMED)
-    revoked = [replace(key, report_type=ReportType.REVOKED) for key in export.revoked]
+    revised = [*export.revised, *(replace(key, report_type=ReportType.REVOKED) for key in export.revoked)]
     fields = (
         protobuf.put_fixed64(1, start),
         protobuf.put_fixed64(2, end),
@@ -144,7 +155,7 @@ def encode(export: KeyExport, info: bytes) -> bytes:
         protobuf.put_varint(5, 1),
         protobuf.put_bytes(6, info),
         *(protobuf.put_bytes(7, key) for key in _encoded(export.keys, export.protocol, end * 1000)),
-        *(protobuf.put_bytes(8, key) for key in _encoded(revoked, export.protocol, end * 1000)),
+        *(protobuf.put_bytes(8, key) for key in _encoded(revised, export.protocol, end * 1000)),
         protobuf.put_bytes(_PROTOCOL, export.protocol.encode()),
         b"" if export.sequence is None else protobuf.put_varint(_SEQUENCE, export.sequence),
     )
@@ -154,9 +165,10 @@ def encode(export: KeyExport, info: bytes) -> bytes:
 def _encoded(keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Iterator[bytes]:
     size = KEY_SIZES.get(protocol)
     # Of a hundred thousand keys only some hundred differ in more than their secret.
-    checked: dict[tuple[str, int, int, int, int, int | None], bytes] = {}
+    checked: dict[tuple[str, int, int, int, int, int | None, int | None], bytes] = {}
     for key in sorted(keys, key=lambda key: (bytes(key.secret), key.start)):
-        terms = (key.protocol, key.start, key.end, key.tier, key.report_type, key.days_since_onset)
+        reported = (key.tier, key.report_type, key.days_since_onset, key.loudness)
+        terms = (key.protocol, key.start, key.end, *reported)
         rest = checked.get(terms)
         if rest is None or len(key.secret) != size:
             _require_fit(key, protocol, published)
@@ -172,6 +184,7 @@ def _encoded_terms(key: DiagnosisKey) -> bytes:
             protobuf.put_varint(5, key.report_type),
             b"" if key.days_since_onset is None else protobuf.put_signed(6, key.days_since_onset),
             b"" if key.tier is Tier.F0 else protobuf.put_varint(_TIER, key.tier),
+            b"" if key.loudness is None else protobuf.put_signed(_LOUDNESS, key.loudness),
         )
     )
 
@@ -296,6 +309,7 @@ def _key(data: memoryview, found: Head) -> tuple[bytes, Terms]:
     secret = b""
     numbers = {3: 0, 4: DAY // INTERVAL, 5: 0, _TIER: 0}
     onset: int | None = None
+    loudness: int | None = None
     try:
         for number, value in protobuf.fields(data):
             if isinstance(value, memoryview):
@@ -305,6 +319,8 @@ def _key(data: memoryview, found: Head) -> tuple[bytes, Terms]:
                 numbers[number] = value
             elif number == 6:
                 onset = protobuf.zigzag(value)
+            elif number == _LOUDNESS:
+                loudness = protobuf.zigzag(value)
     except ProtobufError as error:
         raise unreadable(error) from error
     start = numbers[3] * INTERVAL
@@ -317,6 +333,7 @@ def _key(data: memoryview, found: Head) -> tuple[bytes, Terms]:
         _REPORT_TYPES.get(numbers[5], ReportType.UNKNOWN),
         # Beyond two weeks GAEN takes it for unknown, and some exporters write there what they like.
         onset if onset is not None and abs(onset) <= _LONGEST_ONSET else None,
+        loudness,
     )
     _require_fit(terms.key(secret), found.protocol, found.end)
     return secret, terms
@@ -348,4 +365,6 @@ def _require_fit(key: DiagnosisKey, protocol: str, published: int) -> None:
     if not key.start < key.end <= key.start + _LONGEST[protocol]:
         raise KeyExportError(Reason.BAD_WINDOW)
     if key.days_since_onset is not None and abs(key.days_since_onset) > _LONGEST_ONSET:
+        raise KeyExportError(Reason.MALFORMED)
+    if key.loudness is not None and abs(key.loudness) > _LOUDEST:
         raise KeyExportError(Reason.MALFORMED)

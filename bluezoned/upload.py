@@ -24,6 +24,16 @@ from bluezoned.protocols.window import LONGEST_CHAIN
 MOST_KEYS = 30
 """Keys of one upload: 14 days and today, twice over for days on which a publication cut one key in two."""
 
+MOST_HEARINGS = 64
+"""Published keys of which one upload tells how loud they were; 64 take 577 bytes of the 864 that thirty keys leave.
+Who met more in two weeks tells of the first."""
+
+KEY_TAG_SIZE = 8
+"""First bytes of a published key, by which a hearing names it: a million keys differ in them."""
+
+LOUDEST = 12
+"""dB, either way."""
+
 NONCE_SIZE = 16
 CODE = re.compile(r"[0-9A-Z]{6,24}")
 """What a code can look like, once normalised; which ones exist is the authority's to know."""
@@ -32,7 +42,7 @@ _LONGEST_TYPED = 100
 """Characters as typed: 24 with as many spaces or dashes between as anybody needs."""
 
 _PLAIN_SIZE = 2048
-"""Bytes of the padded text. Thirty keys of 32 bytes take 1,184; the rest is room for a later version."""
+"""Bytes of the padded text. Thirty keys of 32 bytes take 1,184, 64 hearings 577."""
 
 _ENCAPSULATED_SIZE = 1088 + 32
 _TAG_SIZE = 16
@@ -57,6 +67,7 @@ _LATEST = 1 << 47  # ms; beyond any calendar, within any integer of a database
 _PROTOCOLS = ("gaen", "bluezone", "dp3t")  # by their numbers on the wire
 _HEAD = struct.Struct(f">BB24s{NONCE_SIZE}sBB")
 _WINDOW = struct.Struct(">IH")
+_HEARING = struct.Struct(f">{KEY_TAG_SIZE}sb")
 
 
 class UploadError(ProtocolError):
@@ -68,6 +79,16 @@ class ReceiptError(AuthorityError):
 
 
 @dataclass(frozen=True, slots=True)
+class Hearing:
+    """How loud a published key was heard."""
+
+    tag: Opaque
+    """KEY_TAG_SIZE bytes."""
+    loudness: int
+    """dB above the others then, -LOUDEST..LOUDEST."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """What a box says: its keys, under a code."""
 
@@ -76,6 +97,8 @@ class Upload:
     """1 to 30 of one protocol. Tier, report type and onset do not travel: the authority sets them by its case."""
     nonce: Opaque
     """16 bytes that name this upload; the same upload sent again gets the same receipt."""
+    hearings: tuple[Hearing, ...] = ()
+    """Of up to 64 keys, each once, in the order of their tags."""
 
     def __repr__(self) -> str:
         return f"Upload({len(self.keys)} keys)"
@@ -167,7 +190,17 @@ def _encode(upload: Upload) -> bytes:
         raise UploadError("the keys of an upload are of a protocol that is not known here")
     code = upload.code.encode()
     head = _HEAD.pack(_VERSION, len(code), code, upload.nonce, _PROTOCOLS.index(protocol), len(upload.keys))
-    return (head + b"".join(_encode_key(key, protocol) for key in upload.keys)).ljust(_PLAIN_SIZE, b"\0")
+    keys = b"".join(_encode_key(key, protocol) for key in upload.keys)
+    return (head + keys + _encode_hearings(upload.hearings)).ljust(_PLAIN_SIZE, b"\0")
+
+
+def _encode_hearings(hearings: tuple[Hearing, ...]) -> bytes:
+    tags = [bytes(hearing.tag) for hearing in hearings]
+    if len(hearings) > MOST_HEARINGS or tags != sorted(set(tags)) or any(len(tag) != KEY_TAG_SIZE for tag in tags):
+        raise UploadError(f"an upload has at most {MOST_HEARINGS} hearings, of different keys, in order")
+    if any(abs(hearing.loudness) > LOUDEST for hearing in hearings):
+        raise UploadError(f"a loudness lies within {LOUDEST} dB")
+    return bytes((len(hearings),)) + b"".join(_HEARING.pack(h.tag, h.loudness) for h in hearings)
 
 
 def _encode_key(key: DiagnosisKey, protocol: str) -> bytes:
@@ -197,8 +230,12 @@ def _decode(plain: bytes) -> Upload:
             code_field[:code_size].decode("ascii"),
             tuple(_decode_key(plain[start : start + size], protocol) for start in starts),
             Opaque(nonce),
+            tuple(
+                Hearing(Opaque(tag), loudness)
+                for tag, loudness in _HEARING.iter_unpack(plain[end + 1 : end + 1 + plain[end] * _HEARING.size])
+            ),
         )
-    except (struct.error, UnicodeDecodeError):
+    except (IndexError, struct.error, UnicodeDecodeError):
         # Not chained: the error of a decoder shows the byte that it stumbled over, and that is a code's.
         raise unreadable from None
     if _encode(upload) != plain:

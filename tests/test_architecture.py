@@ -71,6 +71,7 @@ STORES = {
     "tracing.archive",
     "authority.database",
     "authority.exchange_store",
+    "authority.hearing_store",
     "authority.migrations",
     "authority.register_store",
     "authority.staff_store",

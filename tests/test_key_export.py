@@ -236,6 +236,17 @@ def test_revised_keys_that_are_not_revoked_count_as_keys() -> None:
 # the laws
 
 
+def test_loudness_of_a_key_known_before_is_read() -> None:
+    louder = DiagnosisKey("bluezone", Opaque(b"\x5a" * 32), MONDAY, MONDAY + DAY, loudness=-8)
+    export = KeyExport("bluezone", 1, MONDAY, PUBLISHED, "VN", (), revised=(louder,))
+
+    read = key_export.read(key_export.write(export, SIGNING_KEY, "VN"), PUBLIC_KEY)
+
+    assert read.keys == (louder,)
+    with pytest.raises(KeyExportError):
+        key_export.write(replace(export, keys=(replace(louder, loudness=13),)), SIGNING_KEY, "VN")
+
+
 @given(exports())
 def test_what_is_written_is_read(whole: KeyExport) -> None:
     found = key_export.read(key_export.write(whole, SIGNING_KEY, "452"), PUBLIC_KEY)

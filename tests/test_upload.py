@@ -20,7 +20,7 @@ from bluezoned.key_export import HEADER, INTERVAL, KEY_SIZES
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
 from bluezoned.protocols.registry import NAMES
-from bluezoned.upload import RECEIPT_SIZE, SEALED_SIZE, Receipt, ReceiptError, Upload, UploadError
+from bluezoned.upload import RECEIPT_SIZE, SEALED_SIZE, Hearing, Receipt, ReceiptError, Upload, UploadError
 
 PRIVATE_KEY = bytes(range(96))
 SEALING_KEY = upload.public_sealing_key(PRIVATE_KEY)
@@ -47,7 +47,14 @@ def uploads(draw: st.DrawFn) -> Upload:
         st.integers(0, 200_000_000),
         st.integers(1, 15 * 144),
     )
-    return Upload(draw(codes), tuple(draw(st.lists(keys, min_size=1, max_size=upload.MOST_KEYS))), draw(nonces))
+    hearings = st.builds(Hearing, st.binary(min_size=8, max_size=8).map(Opaque), st.integers(-12, 12))
+    told = draw(st.lists(hearings, max_size=upload.MOST_HEARINGS, unique_by=lambda hearing: bytes(hearing.tag)))
+    return Upload(
+        draw(codes),
+        tuple(draw(st.lists(keys, min_size=1, max_size=upload.MOST_KEYS))),
+        draw(nonces),
+        tuple(sorted(told, key=lambda hearing: bytes(hearing.tag))),
+    )
 
 
 accepted = st.builds(Receipt, nonces, st.just(True), st.just(""), st.sampled_from(Tier), st.integers(0, (1 << 47) - 1))
@@ -208,8 +215,11 @@ def test_a_good_text_sealed_by_another_is_opened() -> None:
         plain_text("0110", b"\x5a" * 32 + bytes.fromhex("002bf200 0000")),
         plain_text("0110", b"\x5a" * 32 + bytes.fromhex("002bf200 0871")),
         plain_text("0110")[:-1] + b"\1",
+        plain_text("0110", b"\x5a" * 32 + bytes.fromhex("002bf200 0090 02 0000000000000000 01")),
+        plain_text("0110", b"\x5a" * 32 + bytes.fromhex("002bf200 0090 01 0000000000000001 0d")),
+        plain_text("0110", b"\x5a" * 32 + bytes.fromhex("002bf200 0090 ff")),
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_a_sealed_nonsense_is_refused(plain: bytes) -> None:
     opening_error(sealed_bytes(plain))
@@ -250,8 +260,13 @@ def test_no_error_of_opening_shows_a_code_or_a_key(plain: bytes) -> None:
         message(key(start=-DAY, end=0)),
         message(key(end=MONDAY)),
         message(key(end=MONDAY + 15 * DAY + INTERVAL)),
+        message(hearings=(Hearing(Opaque(bytes(8)), 13),)),
+        message(hearings=(Hearing(Opaque(bytes(7)), 0),)),
+        message(hearings=(Hearing(Opaque(bytes(8)), 0),) * 2),
+        message(hearings=tuple(Hearing(Opaque(n.to_bytes(8)), 0) for n in range(65))),
+        message(hearings=tuple(Hearing(Opaque(n.to_bytes(8)), 0) for n in (2, 1))),
     ],
-    ids=range(14),
+    ids=range(19),
 )
 def test_what_cannot_be_opened_is_not_sealed(wrong: Upload) -> None:
     with pytest.raises(UploadError):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bluezoned import upload
 from bluezoned.authority import case, plausibility, venue, verification
 from bluezoned.authority.case import Case, CaseError, CaseProblem
+from bluezoned.authority.hearing_store import Hearings
 from bluezoned.authority.register_store import RegisterRecords
 from bluezoned.authority.store import Joined, Transaction, Transactions
 from bluezoned.authority.verification import Code, Kind, Problem
@@ -160,6 +161,7 @@ class Authority:
         receipt = upload.write_receipt(Receipt(message.nonce, True, "", found.tier, at), self._secrets.signing_key)
         transaction.use_code(code.digest, at)
         transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, keys)
+        Hearings(transaction.connection).put(found.id, message.hearings)
         return receipt
 
     def judged(
@@ -213,8 +215,10 @@ def _attributed(key: DiagnosisKey, found: Case) -> DiagnosisKey:
 
 
 def _digest(message: Upload) -> bytes:
-    """What a code is bound to: itself and exactly these keys."""
+    """What a code is bound to: itself, exactly these keys and what is told of others."""
     hashed = hashlib.sha256(message.code.encode())
     for key in message.keys:
         hashed.update(b"\0" + key.protocol.encode() + key.secret + key.start.to_bytes(8) + key.end.to_bytes(8))
+    for hearing in message.hearings:
+        hashed.update(b"\1" + hearing.tag + hearing.loudness.to_bytes(1, signed=True))
     return hashed.digest()

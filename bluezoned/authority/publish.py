@@ -16,6 +16,7 @@ from bluezoned import key_export, key_index, key_rotation, upload
 from bluezoned.authority import sign_in
 from bluezoned.authority.authority import Secrets
 from bluezoned.authority.exchange_store import ExchangeRecords
+from bluezoned.authority.hearing_store import Hearings
 from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
 from bluezoned.authority.staff_store import StaffRecords
 from bluezoned.authority.store import Store, Transaction, Waiting
@@ -100,6 +101,11 @@ class OvertakenError(Exception):
     """The lease ran out and another worker has it."""
 
 
+def _once(keys: list[DiagnosisKey]) -> tuple[DiagnosisKey, ...]:
+    """The same secret under two cases goes out once, at the nearer tier."""
+    return tuple({bytes(key.secret): key for key in sorted(keys, key=lambda key: -key.tier)}.values())
+
+
 class _RevokedError(Exception):
     """What was to be told changed while the batch with it was being written."""
 
@@ -161,34 +167,42 @@ class _Run:
             # What is taken back goes first: a false alarm must not wait behind new keys.
             back = seen.waiting_revocations(protocol, MOST_KEYS)
             new = seen.waiting_keys(protocol, ended_before, MOST_KEYS - len(back.keys))
+            louder = Hearings(seen.connection).waiting(protocol, MOST_KEYS - len(back.keys) - len(new.keys))
             sequence, previous = seen.fact("newest batch") + 1, seen.fact(f"published {protocol}")
-        if not new.keys and not back.keys:
+        if not (new.keys or back.keys or louder):
             return None
         # Exports tell whole seconds; rounded up, so that nothing received before lies after. Never before the last
         # one's end, though the clock may have been put back.
         end = max(-(-self.at // 1000) * 1000, previous)
-        batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), new, back)
+        batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), new, back, louder)
         with self.of.store.transaction() as transaction:
             self._require_lease(transaction)
             told = transaction.mark_published(protocol, ended_before, new.last_row, sequence)
             if told != len(new.keys) or transaction.mark_revoked(protocol, back.last_row, sequence) != len(back.keys):
                 raise _RevokedError  # and rolled back; the file is listed by nobody and goes with the leftovers
+            Hearings(transaction.connection).mark({bytes(key.secret) for key in louder}, sequence)
             transaction.put_batch(batch)
         return Published(1, len(new.keys), len(back.keys))
 
-    def _write_batch(self, protocol: str, sequence: int, window: tuple[int, int], new: Waiting, back: Waiting) -> Batch:
-        # The same secret under two cases goes out once, at the nearer tier.
-        nearest = {bytes(key.secret): key for key in sorted(new.keys, key=lambda key: -key.tier)}
-        taken = {bytes(key.secret): key for key in back.keys}
-        keys = (*nearest.values(), *self._padding(list(nearest.values())))
-        export = KeyExport(protocol, sequence, *window, self.of.manner.region, keys, tuple(taken.values()))
+    def _write_batch(
+        self,
+        protocol: str,
+        sequence: int,
+        window: tuple[int, int],
+        new: Waiting,
+        back: Waiting,
+        louder: list[DiagnosisKey],
+    ) -> Batch:
+        fresh, revoked, revised = _once(new.keys), _once(back.keys), _once(louder)
+        keys = (*fresh, *self._padding(fresh))
+        export = KeyExport(protocol, sequence, *window, self.of.manner.region, keys, revoked, revised)
         content = key_export.write(export, self.of.secrets.signing_key, self.of.manner.name)
         digest = hashlib.sha256(content).digest()
         name = f"{protocol}-{sequence:08d}-{digest[:8].hex()}.zip"
         self.of.shelf.put(f"{BATCHES}/{name}", content)
         return Batch(sequence, name, len(content), digest, protocol, *window)
 
-    def _padding(self, keys: list[DiagnosisKey]) -> Iterator[DiagnosisKey]:
+    def _padding(self, keys: tuple[DiagnosisKey, ...]) -> Iterator[DiagnosisKey]:
         """Random keys that say of themselves what real ones say, so that a batch does not tell how few people fell ill.
         A tenth more or less by chance: who knows the floor must not see what lies on it."""
         if not keys:

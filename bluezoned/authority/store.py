@@ -20,8 +20,10 @@ from bluezoned.authority.tables import case as _case
 from bluezoned.authority.tables import code as _code
 from bluezoned.authority.tables import fact as _fact
 from bluezoned.authority.tables import failure as _failure
+from bluezoned.authority.tables import hearing as _hearing
 from bluezoned.authority.tables import key as _key
 from bluezoned.authority.tables import lease as _lease
+from bluezoned.authority.tables import loudness as _loudness
 from bluezoned.authority.tables import rotation as _rotation
 from bluezoned.authority.tables import upload as _upload
 from bluezoned.authority.verification import Code, Guard
@@ -238,7 +240,7 @@ class Transaction:
         query = select(_key).where(condition).order_by(_key.c.id).limit(most).execution_options(yield_per=5000)
         keys, last = [], 0
         for row in self._db.execute(query):
-            keys.append(_to_key(row))
+            keys.append(to_key(row))
             last = row.id
         return Waiting(keys, last)
 
@@ -299,6 +301,7 @@ class Transaction:
         told = and_(key.c.published_in == sequence, key.c.is_revoked.is_(False))
         self._db.execute(update(key).where(told).values(published_in=None))
         self._db.execute(update(key).where(key.c.revoked_in == sequence).values(revoked_in=None))
+        self._db.execute(delete(_loudness).where(_loudness.c.published_in == sequence))
 
     def put_fact(self, name: str, value: int) -> None:
         dialect = postgresql if self._db.dialect.name == "postgresql" else sqlite
@@ -355,6 +358,9 @@ class Transaction:
         self._db.execute(delete(_failure).where(_failure.c.at < before))
         self._db.execute(delete(_batch).where(_batch.c.end < before))
         self._db.execute(delete(_key).where(_key.c.received < before))
+        # What cases told of a key goes with the key, and with the case by the foreign key.
+        for told in (_hearing, _loudness):
+            self._db.execute(delete(told).where(told.c.secret.not_in(select(_key.c.secret))))
         self._db.execute(delete(_upload).where(_upload.c.received < before))
         self._db.execute(delete(_code).where(_code.c.expires < before))
         in_use = [
@@ -388,7 +394,7 @@ def to_case(row: Any) -> Case:
     return Case(row.id, Tier(row.tier), row.source, row.onset, row.opened, row.revoked)
 
 
-def _to_key(row: Any) -> DiagnosisKey:
+def to_key(row: Any) -> DiagnosisKey:
     return DiagnosisKey(
         row.protocol,
         Opaque(row.secret),

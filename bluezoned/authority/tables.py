@@ -59,6 +59,23 @@ key = Table(
     Column("revoked_in", Integer),
 )
 
+hearing = Table(
+    "hearing",
+    METADATA,
+    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret", LargeBinary, primary_key=True, index=True),
+    Column("loudness", Integer, nullable=False),
+)
+"""How loud the box of a case heard a published key, dB."""
+
+loudness = Table(
+    "loudness",
+    METADATA,
+    Column("secret", LargeBinary, primary_key=True),
+    Column("published_in", Integer, nullable=False, index=True),
+)
+"""Published keys whose loudness was published."""
+
 batch = Table(
     "batch",
     METADATA,

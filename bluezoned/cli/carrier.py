@@ -36,8 +36,9 @@ def acknowledge(context: Context) -> None:
 def consent(context: Context, code: str, start: datetime | None, end: datetime | None, yes: bool) -> None:
     """Publish this box's own keys of the last 14 days under the authority's one-time CODE.
 
-    Whoever was near this box learns that they met a case, not whom. Nothing about others leaves the box. The code
-    works once. With --from and --to, only the keys of these hours leave the box, as for a place that was an outbreak.
+    Whoever was near this box learns that they met a case, not whom. Of others the authority alone learns how loud this
+    box heard keys that were published already, so that their distance is judged better. The code works once. With
+    --from and --to, only the keys of these hours leave the box, as for a place that was an outbreak.
 
     As JSON: `consent`, which is "given".
     """

@@ -76,6 +76,8 @@ class DiagnosisKey:
     report_type: ReportType = ReportType.CONFIRMED_TEST
     days_since_onset: int | None = None
     """-14..14, days from the onset of symptoms to the day of the key; None where unknown."""
+    loudness: int | None = None
+    """-12..12, dB by which its box was heard louder than others were; None while too few have told."""
 
 
 class RollingWindow(NamedTuple):

@@ -6,6 +6,7 @@ Every act takes the instant `at` (ms UTC) and is stored before it has an effect.
 from __future__ import annotations
 
 import hashlib
+import statistics
 import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +38,7 @@ from bluezoned.tracing.exposure import (
 )
 from bluezoned.tracing.keyring import Keyring
 from bluezoned.tracing.matching import Match, Matcher
-from bluezoned.tracing.proximity import MINUTE, Ranging
+from bluezoned.tracing.proximity import MINUTE, Minute, Ranging
 from bluezoned.tracing.sighting import sight
 from bluezoned.tracing.store import MatchedKey, Store, StoredUpload
 
@@ -48,6 +49,13 @@ later. Halved, the crowd of a quarter of an hour is small; doubled, the next roo
 LEAP = 2 * DAY
 """ms between two days' forgetting that need no explanation: a weekend without power. At one day, every box that was off
 overnight would keep a day more; at fourteen, a clock that is a fortnight wrong erases all."""
+
+COMPANY = 4
+"""Other rolling ids around before this box tells how loud one was: the mean of fewer is their distance. At two, two
+strangers decide; at eight, only parties tell."""
+
+LONG_ENOUGH = 5
+"""Minutes of company for the same. Of two a passer-by's back decides; at fifteen, few could tell."""
 
 NEARBY = 2 * MINUTE
 """ms that a peer counts as present after its last packet. At one minute, a scan's gap makes the light flicker; at
@@ -379,7 +387,9 @@ class Device:
         until = self._keyring.cut(at)
         keys = tuple(self._narrowed(self._settings.advertised.publish(key, until), hours) for key in used)
         nonce = Opaque(self._random(16))
-        message = upload.Upload(upload.normalise_code(code), keys, nonce)
+        # Who agreed to publish some hours did not agree to tell of the others.
+        hearings = self._hearings() if hours is None else ()
+        message = upload.Upload(upload.normalise_code(code), keys, nonce, hearings)
         sealed = upload.seal(message, index.sealing_key)
         with self._store.transaction():
             row = self._store.put_upload(nonce, sealed, at)
@@ -493,25 +503,48 @@ class Device:
         protocol = self._settings.heard.get(matched.key.protocol)
         if protocol is None:
             return []
-        powers = (protocol.tx_power(matched.key, e.payload) for e in matched.encounters)
-        tx_power = next((p for p in powers if p is not None), None)
+        tx_power, key = _tx_power(protocol, matched), matched.key
         scans: dict[int, ScanInstance] = {}
         for meeting in _meetings(matched.encounters):
-            minutes = merge(m for e in meeting for m in e.minutes if m.at < matched.published)
-            scans |= scan_instances(minutes, tx_power, self._settings.ranging, self._crowd_offset(meeting))
-        key = matched.key
+            minutes = _timeline(meeting, matched)
+            offset = proximity.crowd_offset(self._crowd(meeting)) + (key.loudness or 0)
+            scans |= scan_instances(minutes, tx_power, self._settings.ranging, offset)
         return [
             ExposureWindow(day, key.tier, key.report_type, infectiousness(key.days_since_onset), members)
             for day, members in cut_windows(scans, self._settings.model.longest_window)
         ]
 
-    def _crowd_offset(self, encounters: Sequence[Encounter]) -> float:
-        """dB by which this box heard everybody too loud while it met one peer. Powers are assumed: what one sends
-        cannot be known of those who did not match."""
+    def _hearings(self) -> tuple[upload.Hearing, ...]:
+        """How loud this box heard published keys, for others who met them; of those that were met long enough in
+        company."""
+        told: dict[bytes, upload.Hearing] = {}
+        for matched in self._store.matches():
+            loudness = self._loudness(matched)
+            if loudness is not None:
+                tag = Opaque(matched.key.secret[: upload.KEY_TAG_SIZE])
+                told[tag] = upload.Hearing(tag, loudness)
+        return tuple(told[tag] for tag in sorted(told)[: upload.MOST_HEARINGS])
+
+    def _loudness(self, matched: MatchedKey) -> int | None:
+        protocol = self._settings.heard.get(matched.key.protocol)
+        if protocol is None:
+            return None
+        residuals: list[float] = []
+        for meeting in _meetings(matched.encounters):
+            timeline = _timeline(meeting, matched)
+            peer = proximity.excesses(timeline, _tx_power(protocol, matched), self._settings.ranging)
+            crowd = self._crowd(meeting)
+            if peer and len(crowd) - len(meeting) >= COMPANY:
+                residuals += [proximity.residual(peer, crowd)] * len(peer)
+        return proximity.word(statistics.fmean(residuals)) if len(residuals) >= LONG_ENOUGH else None
+
+    def _crowd(self, encounters: Sequence[Encounter]) -> list[dict[int, float]]:
+        """Excesses of everybody around while this box met one peer. Powers are assumed: what one sends cannot be known
+        of those who did not match."""
         start, end = min(e.start for e in encounters) - CROWD, max(e.end for e in encounters) + CROWD
         crowd = self._store.encounters(start - LONGEST, end)
         ranging = self._settings.ranging
-        return proximity.crowd_offset([proximity.excesses(e.minutes, None, ranging) for e in crowd if e.end >= start])
+        return [proximity.excesses(e.minutes, None, ranging) for e in crowd if e.end >= start]
 
 
 class _Found:
@@ -533,6 +566,16 @@ class _Found:
                 yield secret, terms
             elif secret in self._remembered:
                 self.revoked.append(secret)
+
+
+def _tx_power(protocol: TracingProtocol, matched: MatchedKey) -> int | None:
+    """dBm, as the first packet says whose metadata can be believed."""
+    powers = (protocol.tx_power(matched.key, e.payload) for e in matched.encounters)
+    return next((power for power in powers if power is not None), None)
+
+
+def _timeline(meeting: Sequence[Encounter], matched: MatchedKey) -> list[Minute]:
+    return merge(m for e in meeting for m in e.minutes if m.at < matched.published)
 
 
 def _meetings(encounters: Sequence[Encounter]) -> list[list[Encounter]]:

@@ -163,7 +163,15 @@ CROWD_BOUND = 6.0
 simulated crowds is off by 3.6 dB instead of 2.9; doubled, by 2.7, but a crowd that keeps its distance, however loud its
 members' boxes, would be taken for a near one."""
 
-TOLD_BOUND = 12.0
+FEWEST_TOLD = 5
+"""Receivers that must have told of a sender before it counts: of fewer the mean would tell what one of them heard. On
+simulated crowds five bring two thirds of what all fifteen do (area under the curve .751 with none, .779, .787)."""
+
+TOLD_GRAIN = 2
+"""dB to which a receiver rounds its word. It lies within 3 dB of the truth anyway; finer, it would only tell more of
+the place where two people met."""
+
+TOLD_BOUND = 12
 """dB that one receiver's word about a peer can count, either way: the whole range from 1 to 4 m. A liar among five
 moves the offset by 1.5 dB. Halved, it cuts honest words too (area under the curve of the acted scenes .897 to .890);
 doubled, nothing is gained and a liar moves 3 dB."""
@@ -287,8 +295,8 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def residual(peer: Mapping[int, float], crowd: Sequence[Mapping[int, float]]) -> float:
-    """dB by which one peer was louder than the mean of all peers, itself among them: what a receiver may tell about a
-    matched key. Excesses as in `crowd_offset`, `peer` not empty; the receiver's own offset cancels."""
+    """dB by which one peer was louder than the mean of all peers, itself among them: the receiver's own offset cancels.
+    Excesses as in `crowd_offset`, `peer` not empty."""
     means = [_mean(other) for other in crowd if other]
     return _mean(peer) - math.fsum(means) / len(means)
 
@@ -297,9 +305,16 @@ def _mean(peer: Mapping[int, float]) -> float:
     return math.fsum(peer.values()) / len(peer)
 
 
-def transmit_offset(told: Collection[float]) -> float:
-    """dB that a peer sends louder than others, from the residuals told by those who met it; 0.0 when nobody tells.
+def word(residual: float) -> int:
+    """What a receiver tells of it: whole grains within the bound (dB)."""
+    return max(-TOLD_BOUND, min(TOLD_BOUND, TOLD_GRAIN * round(residual / TOLD_GRAIN)))
+
+
+def transmit_offset(words: Collection[int]) -> int | None:
+    """dB that a peer sends louder than others, from the words of those who met it; None as long as they are too few.
 
     Drawn to 0 as by OFFSET_PEERS receivers that heard nothing unusual; each word is bounded by TOLD_BOUND.
     """
-    return math.fsum(max(-TOLD_BOUND, min(TOLD_BOUND, r)) for r in told) / (len(told) + OFFSET_PEERS)
+    if len(words) < FEWEST_TOLD:
+        return None
+    return round(math.fsum(max(-TOLD_BOUND, min(TOLD_BOUND, w)) for w in words) / (len(words) + OFFSET_PEERS))

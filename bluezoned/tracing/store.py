@@ -285,7 +285,8 @@ class Store:
             if known is not None:
                 first = known.key
                 tier, end = min(first.tier, key.tier), max(first.end, key.end)
-                key = replace(first, tier=tier, report_type=key.report_type, end=end)
+                loudness = first.loudness if key.loudness is None else key.loudness
+                key = replace(first, tier=tier, report_type=key.report_type, end=end, loudness=loudness)
                 published = known.published
                 self._db.execute("UPDATE diagnosis_key SET day = ?, sealed = ? WHERE id = ?",
                                  (*self._sealed_key(key, published), known.row))  # fmt: skip
@@ -301,7 +302,7 @@ class Store:
         """The day on which it is forgotten with, and the key."""
         day = (key.end - 1) // DAY
         secret, tier, report_type = bytes(key.secret), int(key.tier), int(key.report_type)
-        values = (key.protocol, secret, key.start, key.end, tier, report_type, key.days_since_onset)
+        values = (key.protocol, secret, key.start, key.end, tier, report_type, key.days_since_onset, key.loudness)
         return day, self._keys.of(day).seal(msgspec.msgpack.encode((*values, published)), "met")
 
     def _met(self) -> list[_MetKey]:
@@ -310,8 +311,9 @@ class Store:
             found = []
             for row, day, sealed in rows:
                 values = _MET.decode(self._keys.of(day).open(sealed, "met"))
-                protocol, secret, start, end, tier, report_type, onset, published = values
-                key = DiagnosisKey(protocol, Opaque(secret), start, end, Tier(tier), ReportType(report_type), onset)
+                protocol, secret, start, end, tier, report_type, onset, loudness, published = values
+                reported = Tier(tier), ReportType(report_type)
+                key = DiagnosisKey(protocol, Opaque(secret), start, end, *reported, onset, loudness)
                 found.append(_MetKey(row, key, published))
             return sorted(found, key=lambda met: (met.key.start, met.row))
 
@@ -442,4 +444,4 @@ class _MetKey:
 
 
 _SECRETS = msgspec.msgpack.Decoder(tuple[bytes, bytes])
-_MET = msgspec.msgpack.Decoder(tuple[str, bytes, int, int, int, int, int | None, int])
+_MET = msgspec.msgpack.Decoder(tuple[str, bytes, int, int, int, int, int | None, int | None, int])

@@ -41,8 +41,11 @@ class Ward:
         case = self.authority.open_case(tier, at, source)
         return self.authority.issue_code(case.id, kind, at).code
 
+    def issue(self, case: str, at: int = NOON) -> str:
+        return self.authority.issue_code(case, Kind.SHORT, at).code
+
     def send_for(self, case: str, *keys: DiagnosisKey, at: int = NOON) -> Receipt:
-        return self.send(message(self.authority.issue_code(case, Kind.SHORT, at).code, *keys), at)
+        return self.send(message(self.issue(case, at), *keys), at)
 
     @property
     def files(self) -> Path:

@@ -1,7 +1,7 @@
 """The shipped estimator in the form that a proximity benchmark calls: thin adapters, no arithmetic of their own.
 
 window, session: one pair, nobody to learn from. batch_alone: each receiver learns from its own crowd and is told
-nothing. batch: peers' transmit offsets are told after the match besides.
+nothing. batch: those who met a sender told how loud they heard it, when they became cases and uploaded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bluezoned.tracing import proximity
+from bluezoned.tracing import device, proximity
 
 Window = Mapping[str, Any]
 """session, rx, tx (opaque), k (number of the minute), rssi (dBm), tx_power (expected RSSI at 1 m, dBm): from JSON or a
@@ -58,12 +58,14 @@ def meet(windows: Iterable[Window]) -> Crowds:
     return crowds
 
 
-def transmit_offsets(crowds: Crowds) -> dict[str, float]:
-    told: dict[str, list[float]] = defaultdict(list)
+def transmit_offsets(crowds: Crowds) -> dict[str, int]:
+    """Everybody tells, under a code of their own."""
+    words: dict[str, list[int]] = defaultdict(list)
     for crowd in crowds.values():
         for tx, peer in crowd.items():
-            told[tx].append(proximity.residual(peer, list(crowd.values())))
-    return {tx: proximity.transmit_offset(residuals) for tx, residuals in told.items()}
+            if len(peer) >= device.LONG_ENOUGH and len(crowd) > device.COMPANY:
+                words[tx].append(proximity.word(proximity.residual(peer, list(crowd.values()))))
+    return {tx: proximity.transmit_offset(told) or 0 for tx, told in words.items()}
 
 
 def shares(windows: Sequence[Window], crowds: Crowds, sent: Mapping[str, float]) -> list[float]:

@@ -296,6 +296,59 @@ def test_upload_holds_own_keys_and_nothing_of_others(boxes: tuple[Box, Box, Box]
     assert not own & {bytes(key.secret) for key in b.store.own_keys(b.protocol.name)}
 
 
+def gather(boxes: tuple[Box, ...], minutes: int, levels: dict[int, int]) -> None:
+    """The first hears all others for so long, each at its level."""
+    for at in range(NINE, NINE + minutes * MINUTE, 10_000):
+        for place, rssi in levels.items():
+            assert boxes[0].device.hear(Reception(boxes[place].device.advertisement(at), rssi, at))
+    boxes[0].device.tick(NINE + minutes * MINUTE)
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Iterator[tuple[Box, ...]]:
+    many = tuple(Box("bluezone", tmp_path / f"crowd {seed}.db", seed + 10) for seed in range(6))
+    yield many
+    for box in many:
+        box.store.close()
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(15, (8,)), (4, ())])
+def test_consent_tells_how_loud_published_keys_were_in_company(
+    crowd: tuple[Box, ...], minutes: int, told: tuple[int, ...]
+) -> None:
+    own, ill = crowd[:2]
+    gather(crowd, minutes, {1: -60, 2: -70, 3: -70, 4: -70, 5: -70})
+    keys = ill.published(NINE + HOUR, Tier.F0)
+    apply(own.device, batch(own, 1, keys), TUESDAY_NOON)
+
+    message = consented(own, TUESDAY_NOON)
+
+    assert tuple(hearing.loudness for hearing in message.hearings) == told
+    assert {bytes(hearing.tag) for hearing in message.hearings} <= {bytes(key.secret[:8]) for key in keys}
+
+
+def test_key_met_without_company_is_not_told_of(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    apply(a.device, batch(a, 1, b.published(NINE + HOUR, Tier.F0)), TUESDAY_NOON)
+
+    assert consented(a, TUESDAY_NOON).hearings == ()
+
+
+def test_key_that_others_heard_louder_is_farther_than_it_seemed(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    keys = b.published(NINE + HOUR, Tier.F0)
+    apply(a.device, batch(a, 1, keys), TUESDAY_NOON)
+    assert a.device.alert().tier is Tier.F1
+
+    apply(a.device, batch(a, 2, tuple(replace(key, loudness=12) for key in keys)), TUESDAY_NOON + HOUR)
+
+    assert a.device.alert().tier is None
+    a.restart()
+    assert a.device.alert().tier is None
+
+
 def test_published_key_is_used_no_more_after_its_rotation(boxes: tuple[Box, Box, Box]) -> None:
     a, _, _ = boxes
     a.device.advertisement(TUESDAY_NOON)

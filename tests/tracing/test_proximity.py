@@ -109,9 +109,18 @@ def test_own_offset_cancels_in_what_a_receiver_tells() -> None:
 
 
 def test_one_liar_among_five_moves_little() -> None:
-    honest = proximity.transmit_offset([0.0] * 5)
-    lied = proximity.transmit_offset([0.0] * 4 + [1000.0])
+    assert proximity.transmit_offset([0] * 5) == 0
+    assert proximity.transmit_offset([0] * 4 + [1000]) == 2
 
-    assert honest == 0.0
-    assert lied <= 1.5
-    assert proximity.transmit_offset([]) == 0.0
+
+def test_fewer_than_five_words_say_nothing() -> None:
+    assert proximity.transmit_offset([12] * 4) is None
+    assert proximity.transmit_offset([12] * 5) == 8
+
+
+@given(st.floats(-40, 40))
+def test_word_is_coarse_and_bounded(residual: float) -> None:
+    word = proximity.word(residual)
+
+    assert word % proximity.TOLD_GRAIN == 0
+    assert abs(word - max(-proximity.TOLD_BOUND, min(proximity.TOLD_BOUND, residual))) <= proximity.TOLD_GRAIN / 2
