@@ -627,6 +627,22 @@ def test_erased_box_still_refuses_an_old_list(boxes: tuple[Box, Box, Box]) -> No
     assert caught.value.reason is Reason.REPLAYED
 
 
+def test_erasing_while_a_list_is_compared_makes_no_case_of_whom_is_met_next(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, c = boxes
+    meet(a, b, NINE, 20, NEAR)
+    keys = a.published(TUESDAY_NOON - DAY, Tier.F0)
+    steps = b.device.apply_export(BytesIO(batch(a, 1, keys, at=TUESDAY_NOON + HOUR)), TUESDAY_NOON + HOUR)
+    next(steps)
+
+    b.device.erase()
+    meet(b, c, TUESDAY_NOON, 20, NEAR)
+    for _ in steps:
+        pass
+
+    assert b.device.newest_batch() == 1
+    assert (b.device.alert().tier, b.device.exposures()) == (None, [])
+
+
 def test_erased_hours_are_neither_kept_nor_published(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
