@@ -336,7 +336,12 @@ class Box:
     def exposures(self) -> list[ExposureDay]:
         """Days that count for something, newest first."""
         return [
-            ExposureDay(_date(e.risk.day), e.tier.name, e.risk.level.name.lower(), round(e.risk.minutes))
+            ExposureDay(
+                _date(e.risk.day),
+                e.tier.name,
+                e.risk.level.name.lower(),
+                *(round(minutes) for minutes in (e.risk.minutes, e.risk.least, e.risk.most)),
+            )
             for e in self.device.exposures()
         ]
 

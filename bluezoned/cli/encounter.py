@@ -33,11 +33,13 @@ def exposure(context: Context) -> None:
     """Days near published cases, and what each amounts to.
 
     As JSON: a list, newest first, of `day` (2026-11-23, UTC), `tier` (what it makes of the carrier, F1 or F2), `level`
-    of the risk (low or high) and `minutes` that count.
+    of the risk (low or high), `minutes` that count, and `least` and `most` that they may be: levels say little about
+    distance, and two times in three the truth lies between.
     """
     days = context.ask(lambda daemon: daemon.exposures())
-    columns = ("day (UTC)", "makes this box", "risk", "minutes that count")
-    context.tell(_plain(days), lambda: table(columns, map(dataclasses.astuple, days)))
+    columns = ("day (UTC)", "makes this box", "risk", "minutes that count", "probably between")
+    rows = ((d.day, d.tier, d.level, d.minutes, f"{d.least} and {d.most}") for d in days)
+    context.tell(_plain(days), lambda: table(columns, rows))
 
 
 COMMANDS = (encounters, exposure)

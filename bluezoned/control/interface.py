@@ -150,7 +150,7 @@ class DaemonInterface(ServiceInterface):
 
     @method()
     @no_type_check
-    def GetExposures(self) -> "a(sssu)":
+    def GetExposures(self) -> "a(sssuuu)":
         return self._answer("GetExposures", lambda: report.exposure_rows(self._daemon.exposures()))
 
     @method()

@@ -31,8 +31,8 @@ SIGNATURES = {
 ENCOUNTERS = "a(suuu)"
 """Day (2026-11-23), rolling ids heard, minutes heard, minutes near."""
 
-EXPOSURES = "a(sssu)"
-"""Day, tier (F1, F2), level (low, high), weighed minutes."""
+EXPOSURES = "a(sssuuu)"
+"""Day, tier (F1, F2), level (low, high), weighed minutes, the least and the most they may be."""
 
 
 SELF_TEST = "das"
@@ -96,6 +96,9 @@ class ExposureDay:
     """`low` or `high`."""
     minutes: int
     """Weighed by the rule in force."""
+    least: int
+    most: int
+    """The range of `minutes`: two times in three the truth lies in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +170,14 @@ def encounter_days(rows: Sequence[Sequence[object]]) -> list[EncounterDay]:
 
 def exposure_rows(days: Iterable[ExposureDay]) -> list[list[object]]:
     """As EXPOSURES has them."""
-    return [[day.day.isoformat(), day.tier, day.level, day.minutes] for day in days]
+    return [[day.day.isoformat(), day.tier, day.level, day.minutes, day.least, day.most] for day in days]
 
 
 def exposure_days(rows: Sequence[Sequence[object]]) -> list[ExposureDay]:
     """The inverse."""
     return [
-        ExposureDay(date.fromisoformat(_text(day)), _text(tier), _text(level), _number(minutes))
-        for day, tier, level, minutes in rows
+        ExposureDay(date.fromisoformat(_text(day)), _text(tier), _text(level), *map(_number, minutes))
+        for day, tier, level, *minutes in rows
     ]
 
 

@@ -508,7 +508,8 @@ class Device:
         for meeting in _meetings(matched.encounters):
             minutes = _timeline(meeting, matched)
             offset = proximity.crowd_offset(self._crowd(meeting)) + (key.loudness or 0)
-            scans |= scan_instances(minutes, tx_power, self._settings.ranging, offset)
+            spread = proximity.SHARED_SPREAD if key.loudness is None else proximity.SHARED_SPREAD_TOLD
+            scans |= scan_instances(minutes, tx_power, self._settings.ranging, offset, spread)
         return [
             ExposureWindow(day, key.tier, key.report_type, infectiousness(key.days_since_onset), members)
             for day, members in cut_windows(scans, self._settings.model.longest_window)

@@ -7,7 +7,7 @@ Corona-Warn-App and GAEN configurations, which weigh attenuation bands instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from bluezoned.protocols.protocol import DAY, ReportType, Tier
@@ -48,6 +48,9 @@ class ScanInstance:
     seconds: float
     near: float = 0.0
     """Share of it to count as within 2 m, 0..1."""
+    near_least: float = 0.0
+    near_most: float = 0.0
+    """The same if what all minutes with this key have in common misleads by one standard deviation, either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,15 @@ def merge(minutes: Iterable[Minute]) -> list[Minute]:
 
 
 def scan_instances(
-    minutes: Sequence[Minute], tx_power: int | None, ranging: Ranging, crowd_offset: float = 0.0
+    minutes: Sequence[Minute],
+    tx_power: int | None,
+    ranging: Ranging,
+    offset: float = 0.0,
+    spread: float = proximity.SHARED_SPREAD,
 ) -> dict[int, ScanInstance]:
     """One per minute of a merged timeline, by start (ms); a bridged minute carries the smoothed level alone.
-    `crowd_offset` (dB) is what the crowd told of this box's own offset then."""
+    `offset` (dB) is what the crowd told of this box's own offset then and others of the sender's; `spread` (dB s.d.)
+    what is not known of them."""
     sent = ranging.assumed_tx_power if tx_power is None else tx_power
     heard = {m.at: m for m in minutes}
     scans: dict[int, ScanInstance] = {}
@@ -94,8 +102,8 @@ def scan_instances(
         level = excess + proximity.boundary_level(tx_power, ranging)
         strongest, typical = (level, level) if minute is None else (minute.strongest, minute.mean)
         lost = sent + ranging.receive_offset
-        near = proximity.near_share(excess - crowd_offset)
-        scans[at] = ScanInstance(lost - strongest, lost - typical, MINUTE / 1000, near)
+        near = (proximity.near_share(excess - offset + error) for error in (0.0, -spread, spread))
+        scans[at] = ScanInstance(lost - strongest, lost - typical, MINUTE / 1000, *near)
     return scans
 
 
@@ -214,6 +222,10 @@ class DayRisk:
     level: RiskLevel
     minutes: float
     """Weighed minutes; with Bluezone's rule, the median of those spent within 2 m."""
+    least: float
+    most: float
+    """The range of `minutes`: two times in three the truth lies in it, with several keys more often. Of the models that
+    weigh attenuation, `minutes` itself."""
     low_encounters: int
     high_encounters: int
     """Distinct windows at least, by level: windows alike in transmission risk and confidence may be one encounter."""
@@ -227,6 +239,13 @@ def weighed_minutes(window: ExposureWindow, model: RiskModel) -> float:
     seconds = sum(model.weigh(scan) * scan.seconds for scan in window.scans)
     # Rounded to a nanosecond-scale grain: 0.6 + 4.8 + 3.6 must reach 9 although no binary fraction says so.
     return round(seconds / 60 * model.transmission.factor(window), 9)
+
+
+def _range(window: ExposureWindow, model: RiskModel) -> tuple[float, float]:
+    """Least and most of `weighed_minutes`."""
+    least = replace(window, scans=tuple(replace(scan, near=scan.near_least) for scan in window.scans))
+    most = replace(window, scans=tuple(replace(scan, near=scan.near_most) for scan in window.scans))
+    return weighed_minutes(least, model), weighed_minutes(most, model)
 
 
 def assess(windows: Iterable[ExposureWindow], model: RiskModel) -> list[DayRisk]:
@@ -250,4 +269,5 @@ def _assess_day(day: int, weighed: list[tuple[ExposureWindow, float]], model: Ri
         window_level = RiskLevel(int(look_up(model.window_levels, minutes) or 0))
         if window_level is not RiskLevel.NONE:
             distinct[window_level].add((model.transmission.level(window), window.calibration_confidence))
-    return DayRisk(day, level, total, len(distinct[RiskLevel.LOW]), len(distinct[RiskLevel.HIGH]))
+    least, most = (round(sum(ends), 9) for ends in zip(*(_range(window, model) for window, _ in weighed), strict=True))
+    return DayRisk(day, level, total, least, most, len(distinct[RiskLevel.LOW]), len(distinct[RiskLevel.HIGH]))

@@ -23,7 +23,9 @@ HALVED_AND_DOUBLED: dict[str, tuple[object, object]] = {
     "CROWD_QUIET": (proximity.CROWD_QUIET / 2, proximity.CROWD_QUIET * 2),
     "CROWD_LOUD": (1 - (1 - proximity.CROWD_LOUD) / 2, 1 - (1 - proximity.CROWD_LOUD) * 2),
     "CROWD_BOUND": (proximity.CROWD_BOUND / 2, proximity.CROWD_BOUND * 2),
-    "TOLD_BOUND": (proximity.TOLD_BOUND / 2, proximity.TOLD_BOUND * 2),
+    "FEWEST_TOLD": (proximity.FEWEST_TOLD // 2, proximity.FEWEST_TOLD * 2),
+    "TOLD_GRAIN": (proximity.TOLD_GRAIN // 2, proximity.TOLD_GRAIN * 2),
+    "TOLD_BOUND": (proximity.TOLD_BOUND // 2, proximity.TOLD_BOUND * 2),
     "KERNEL": ((1.0, 2.0, 1.0), (1.0, 2.0, 3.0, 4.0, 5.0, 4.0, 3.0, 2.0, 1.0)),
     "BRIDGED": (proximity.BRIDGED // 2, proximity.BRIDGED * 2),
 }

@@ -81,7 +81,7 @@ class Box:
 
     def exposures(self) -> list[ExposureDay]:
         self._act("exposures")
-        return [ExposureDay(date(2026, 11, 20), "F1", "high", 21)]
+        return [ExposureDay(date(2026, 11, 20), "F1", "high", 21, 9, 34)]
 
     def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
         self._act(f"consent {code}" if hours is None else f"consent {code} from {hours[0]} to {hours[1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_minutes_of_one_day_add_up_and_of_two_days_do_not() -> None:
 
     assert [d.level for d in same_day] == [RiskLevel.HIGH]
     assert [d.level for d in two_days] == [RiskLevel.LOW, RiskLevel.LOW]
+
+
+def test_range_of_minutes_holds_them_and_narrows_with_what_is_known() -> None:
+    minutes = [Minute(m * MINUTE, 9, -70, -65, -70) for m in range(20)]
+    ranging = Ranging(attenuation_1m=67.0)
+
+    def risk(spread: float) -> DayRisk:
+        scans = tuple(scan_instances(minutes, 0, ranging, spread=spread).values())
+        (day,) = assess(
+            [replace(near_window(0, 0), scans=scans)], RiskModel(day_levels=(Band(0, None, RiskLevel.LOW),))
+        )
+        return day
+
+    wide, narrow = risk(7.0), risk(1.0)
+
+    assert 0 <= wide.least < narrow.least < narrow.minutes < narrow.most < wide.most <= 20
+    assert wide.minutes == narrow.minutes
+
+
+def test_models_that_weigh_attenuation_know_no_range() -> None:
+    model = RiskModel(weigh=ByAttenuation((Band(0, 60, 1),)))
+
+    (day,) = assess([near_window(3, 20)], model)
+
+    assert day.least == day.minutes == day.most == 20
 
 
 def test_window_with_too_few_close_minutes_is_dropped_where_the_model_says_so() -> None:
