@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,15 +23,15 @@ from bluezoned import __version__
 from bluezoned.alert.indicator import Indication, Indicator, weightiest
 from bluezoned.clock import Clock
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
-from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, RadioError, StoreError
+from bluezoned.errors import BluezonedError, RadioError, StoreError
 from bluezoned.event import Event
-from bluezoned.feed import spool as spool_names
+from bluezoned.exchange import Exchange
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols.protocol import Tier
 from bluezoned.radio.radio import Radio, RadioHealth
 from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
-from bluezoned.tracing.device import Applied, Device, Settings
+from bluezoned.tracing.device import Device, Settings
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ at ten minutes an alert would be that much later, at ten seconds a Pi never slee
 
 
 HOUR = 3_600_000
+
+FORKED = "the authority's log was changed behind its signature; the evidence is kept: tell who audits the authority"
 
 ALERTS = frozenset({Indication.OWN_CASE, Indication.F1, Indication.F2})
 """What the carrier acknowledges for good; anything else may come back."""
@@ -71,8 +73,6 @@ class Box:
         self.device = device
         self.radio = radio
         self.clock = clock
-        self.problem = ""
-        """The newest reason why something from the authority was not taken, in plain words; empty when all is well."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when something that the control interface shows may have changed."""
         self.hardware_problem: Callable[[], str] = lambda: ""
@@ -83,7 +83,7 @@ class Box:
         """Whether such a question is open."""
         self.storage_damage: Callable[[], str] = lambda: ""
         """Asks for a damaged database that was set aside; empty when there is none."""
-        self._spool = spool
+        self._exchange = Exchange(device, clock, spool, self._tell)
         self._indicator = indicator
         self._recorder = recorder
         self._rhythm = rhythm
@@ -156,11 +156,10 @@ class Box:
             await self.clock.sleep_until(wait_until)
 
     async def _inbox(self) -> None:
-        self._spool.outbox.clean()
         while True:
             try:
-                await self.look_into_inbox()
-                self.lay_out_uploads()
+                await self._exchange.look_into_inbox()
+                self._exchange.lay_out_uploads()
             except StoreError as error:
                 self._note_store_failure(error)
             await self.clock.sleep_until(self.clock.now() + LOOK)
@@ -184,79 +183,6 @@ class Box:
         # It counts from 0 after each pause, in which everybody is gone.
         self.device.miss(missed - self._missed if missed >= self._missed else missed)
         self._missed = missed
-
-    # the spool
-
-    async def look_into_inbox(self) -> None:
-        """Take in what sync brought: batches in order, then the index that lists them, then receipts. What cannot be
-        believed changes nothing, is reported and goes; sync fetches it anew once the index lists another digest."""
-        if not self.clock.is_synchronized():
-            return
-        inbox = self._spool.inbox
-        for name in inbox.names("batch-"):
-            with self._taking(name):
-                await self._apply_batch(name)
-        for name in (spool_names.INDEX, *inbox.names("receipt-")):
-            data = inbox.read(name)
-            if data is not None:
-                with self._taking(name):
-                    (self.device.apply_index if name == spool_names.INDEX else self._apply_receipt)(data)
-
-    @contextmanager
-    def _taking(self, name: str) -> Iterator[None]:
-        """A file of the inbox is taken in, and goes, believed or not. StoreError leaves it for the next look."""
-        try:
-            yield
-        except (AuthorityError, ProtocolError) as error:
-            self.problem = str(error)
-            log.warning("not taken from the authority: %s", error, extra=Event.NOT_BELIEVED.fields())
-        else:
-            self._tell()
-        self._spool.inbox.remove(name)
-
-    async def _apply_batch(self, name: str) -> None:
-        """The air and the clock have their turns meanwhile: a national day takes minutes on a small computer."""
-        file = self._spool.inbox.open(name)
-        if file is None:
-            return
-        with file:
-            applied = await self._in_turns(self.device.apply_export(file, self.clock.now()))
-        if applied is not None:
-            self.problem = ""
-            log.info(
-                "batch %d applied: %d keys, %d matched, %d revoked",
-                applied.sequence,
-                applied.keys,
-                applied.matched,
-                applied.revoked,
-                extra=Event.BATCH_APPLIED.fields(),
-            )
-
-    async def _in_turns(self, steps: Generator[None, None, Applied | None]) -> Applied | None:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                applied: Applied | None = end.value
-                return applied
-            except OSError as error:
-                raise StoreError(f"spool: cannot read a batch: {error.strerror}") from error
-            await self.clock.sleep_until(self.clock.now())
-
-    def _apply_receipt(self, data: bytes) -> None:
-        closed = self.device.apply_receipt(data)
-        if closed is not None:
-            problem = f": {closed.problem}" if closed.problem else ""
-            log.info("the authority %s the upload%s", closed.state, problem, extra=Event.RECEIPT.fields())
-
-    def lay_out_uploads(self) -> None:
-        """Put each pending upload into the outbox, again after a crash: posting twice gets one answer."""
-        present = set(self._spool.outbox.names("upload-"))
-        answered = {name.replace("receipt-", "upload-", 1) for name in self._spool.inbox.names("receipt-")}
-        for tag, sealed in self.device.pending_uploads().items():
-            name = spool_names.upload_name(tag)
-            if name not in present and name not in answered:
-                self._spool.outbox.write(name, sealed)
 
     # what it shows
 
@@ -355,7 +281,7 @@ class Box:
     def _publish(self, code: str, hours: tuple[int, int] | None) -> None:
         self.device.consent(code, self.clock.now(), None if hours is None else (hours[0] * 1000, hours[1] * 1000))
         log.info("consent given: own keys are sealed and wait to be sent", extra=Event.CONSENT.fields())
-        self.lay_out_uploads()
+        self._exchange.lay_out_uploads()
         self._tell()
 
     def calibrate(self) -> None:
@@ -420,9 +346,7 @@ class Box:
         """The owner's wipe: see Device.erase. What waits to be sent goes too."""
         self.device.erase()
         self._recorder.erase()
-        outbox = self._spool.outbox
-        for name in outbox.names("upload-"):
-            outbox.remove(name)
+        self._exchange.forget_uploads()
         log.info("all encounters, own keys and matches were erased by the owner", extra=Event.ERASED.fields())
         self._renew()
 
@@ -446,7 +370,10 @@ class Box:
 
     def _problems(self, health: RadioHealth) -> Iterator[str]:
         yield from (health.problem, health.degraded, self._store_problem, self.storage_damage())
-        yield from (self.problem, self.hardware_problem())
+        yield self._exchange.problem
+        if self.device.witness.fork() is not None:
+            yield FORKED
+        yield self.hardware_problem()
 
     def _note_store_failure(self, error: BluezonedError) -> None:
         if not self._store_problem:

@@ -7,8 +7,9 @@ Exposure Notification server.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import SEEK_END, BytesIO
 from typing import BinaryIO, NamedTuple
@@ -97,11 +98,11 @@ class Batch:
     stands behind the keys; for the keys. Each time it must be the same: whoever brought the file may write to it.
     """
 
-    def __init__(self, file: BinaryIO, public_key: ec.EllipticCurvePublicKey) -> None:
-        """KeyExportError says why the batch is not believed."""
+    def __init__(self, file: BinaryIO, *public_keys: ec.EllipticCurvePublicKey) -> None:
+        """Signed by one of the keys. KeyExportError says why the batch is not believed."""
         self._archive = _archive(file)
         digest = _digest(_content(self._archive))
-        verified = _verify(digest, _candidates(self._archive), public_key)
+        verified, self.signer = _verify(digest, _candidates(self._archive), public_keys)
         self.digest = digest
         """SHA-256 of export.bin, which is what was signed."""
         self.head = export_message.head(self._verified_chunks())
@@ -120,6 +121,11 @@ class Batch:
             yield chunk
         if hashed.finalize() != self.digest:
             raise KeyExportError(Reason.WRONG_KEY)
+
+
+def signed_digest(data: bytes) -> bytes:
+    """SHA-256 of an export's export.bin, which is what its signature is over. KeyExportError when it is no export."""
+    return _digest(_content(_archive(BytesIO(data))))
 
 
 def check_sequence(head: Head, applied: int | None) -> None:
@@ -192,14 +198,17 @@ def _signature(entry: memoryview) -> _Signature:
     return _Signature(value, (info, numbers[2], numbers[3]))
 
 
-def _verify(digest: bytes, candidates: list[_Signature], public_key: ec.EllipticCurvePublicKey) -> _Signature:
-    """The first signature by the pinned key. One is enough: an export may be signed for several readers."""
-    for candidate in candidates:
+def _verify(
+    digest: bytes, candidates: list[_Signature], public_keys: Sequence[ec.EllipticCurvePublicKey]
+) -> tuple[_Signature, ec.EllipticCurvePublicKey]:
+    """The first signature by one of the keys, and that key. One is enough: an export may be signed for several
+    readers."""
+    for public_key, candidate in itertools.product(public_keys, candidates):
         try:
             public_key.verify(candidate.value, digest, ec.ECDSA(Prehashed(SHA256())))
         except InvalidSignature:
             continue
-        return candidate
+        return candidate, public_key
     raise KeyExportError(Reason.WRONG_KEY)
 
 
@@ -267,7 +276,7 @@ def _judge(archive: Archive, digest: bytes, public_key: ec.EllipticCurvePublicKe
         candidates = _candidates(archive)
         if public_key is None:
             return "unchecked", None
-        verified = _verify(digest, candidates, public_key)
+        verified, _ = _verify(digest, candidates, [public_key])
         _require_repeated(export_message.head(_content(archive)), verified)
     except KeyExportError as error:
         return _OF_REASON.get(error.reason, "invalid"), str(error)

@@ -17,8 +17,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bluezoned import merkle_tree
+from bluezoned import key_rotation, merkle_tree
 from bluezoned.errors import AuthorityError
+from bluezoned.key_rotation import Rotation
 from bluezoned.merkle_tree import HASH_SIZE, Frontier
 from bluezoned.signed_document import Form
 
@@ -27,6 +28,9 @@ LARGEST = 4 << 20
 
 TILE = 64
 """Leaf hashes in one archive file, 2 KiB: a box that was off for a year fetches some 150 of them once."""
+
+TILE_SIZE = TILE * HASH_SIZE
+"""Bytes of that file."""
 
 SALT_SIZE = 32
 FEWEST_COMMITMENTS = 16
@@ -45,7 +49,7 @@ class LoggedBatch:
 
     sequence: _Number
     sha256: _Hash
-    """Of the whole file."""
+    """Of export.bin, which is what was signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class TransparencyLog:
     """Hashes of leaf `first` and all after."""
     entries: tuple[Entry, ...]
     """What those leaves hold whose batches are still listed; ascending."""
+    rotations: Annotated[tuple[Rotation, ...], Meta(max_length=key_rotation.MOST)] = ()
+    """As in the index: which signing key followed which, looked at before the signature."""
 
     def knows(self, sha256: bytes) -> bool:
         """Whether a batch with this digest is in it."""
@@ -142,6 +148,11 @@ def codes_root(commitments: Sequence[bytes], padding: Sequence[bytes]) -> bytes:
 def padding_needed(commitments: int) -> int:
     """How many random commitments fill a leaf's up to the next power of two, FEWEST_COMMITMENTS at least."""
     return max(FEWEST_COMMITMENTS, 1 << max(0, commitments - 1).bit_length()) - commitments
+
+
+def tile_hashes(tile: bytes) -> list[bytes]:
+    """What one archive file holds; an incomplete one holds nothing."""
+    return [tile[at : at + HASH_SIZE] for at in range(0, TILE_SIZE, HASH_SIZE)] if len(tile) == TILE_SIZE else []
 
 
 def first_leaf(oldest: int) -> int:

@@ -12,12 +12,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bluezoned import key_export, key_index, key_rotation, upload
-from bluezoned.authority import sign_in
+from bluezoned import key_export, key_index, key_rotation, transparency_log, upload
+from bluezoned.authority import log, sign_in
 from bluezoned.authority.authority import Secrets
 from bluezoned.authority.exchange_store import ExchangeRecords
 from bluezoned.authority.hearing_store import Hearings
-from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
+from bluezoned.authority.log_store import LogRecords
+from bluezoned.authority.shelf import BATCHES, INDEX, LEAVES, LOG, Shelf, ShelfError
 from bluezoned.authority.staff_store import StaffRecords
 from bluezoned.authority.store import Store, Transaction, Waiting
 from bluezoned.errors import AuthorityError
@@ -26,6 +27,7 @@ from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random
+from bluezoned.transparency_log import LoggedBatch
 
 LEASE = 5 * 60_000
 """ms that one run may take: ten times what a million keys need, and longer than a bucket may keep us waiting. A worker
@@ -215,6 +217,9 @@ class _Run:
             yield replace(like, secret=Opaque(self.of.random(len(like.secret))))
 
     def _renew_index(self) -> None:
+        with self.of.store.snapshot() as seen:
+            unlogged = LogRecords(seen.connection).unlogged_batches()
+        told = tuple(LoggedBatch(sequence, self._signed_digest(name)) for sequence, name in unlogged)
         with self.of.store.transaction() as transaction:
             self._require_lease(transaction)
             transaction.prune(self.at - self.of.manner.retention)
@@ -232,8 +237,23 @@ class _Run:
                 batches=tuple(transaction.batches()),
                 rotations=tuple(transaction.rotations()[-key_rotation.MOST :]),
             )
+            records = LogRecords(transaction.connection)
+            log.extend(records, told, self.at, self.of.random)
+            ending, tiles = log.told(records, index), list(log.tiles(records))
+        # The log before the index: whoever sees a batch listed finds it told.
+        for number, tile in reversed(list(enumerate(tiles))):
+            if self.of.shelf.read(f"{LEAVES}/{number}") == tile:
+                break
+            self.of.shelf.put(f"{LEAVES}/{number}", tile)
+        self.of.shelf.put(LOG, transparency_log.write(ending, self.of.secrets.signing_key))
         self.of.shelf.put(INDEX, key_index.write(index, self.of.secrets.signing_key))
         self._remove_unlisted({batch.name for batch in index.batches}, index.sequence)
+
+    def _signed_digest(self, name: str) -> bytes:
+        content = self.of.shelf.read(f"{BATCHES}/{name}")
+        if content is None:
+            raise ShelfError("a batch that was just published is gone; the next run publishes it again")
+        return key_export.signed_digest(content)
 
     def _remove_unlisted(self, listed: set[str], newest: int) -> None:
         """Only up to the newest number: whatever lies beyond may be another worker's, if this one was overtaken."""

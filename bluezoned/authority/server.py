@@ -30,9 +30,10 @@ from bluezoned.authority.api.discretion import held
 from bluezoned.authority.house import House, public_key_pem
 from bluezoned.authority.portal import application as portal
 from bluezoned.authority.publish import StaleKeyError
-from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
+from bluezoned.authority.shelf import BATCHES, INDEX, LEAVES, LOG, Shelf
 from bluezoned.clock import Clock
 from bluezoned.errors import BluezonedError
+from bluezoned.transparency_log import TILE
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,30 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         return await _file(request, house.publisher.shelf, INDEX, f"public, max-age={INDEX_CACHE_S}")
 
     @get(
+        "/v1/log",
+        media_type=MediaType.TEXT,
+        summary="The signed end of the transparency log",
+        description="What every box must have seen alike; written before the index that lists its batches.",
+        tags=["boxes"],
+        responses=_FILE_RESPONSES,
+        response_headers=_FILE_HEADERS,
+    )
+    async def transparency(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await _file(request, house.publisher.shelf, LOG, f"public, max-age={INDEX_CACHE_S}")
+
+    @get(
+        "/v1/leaves/{number:int}",
+        media_type=_OCTETS,
+        summary=f"{TILE} leaf hashes of the log; they never change",
+        tags=["boxes"],
+        responses=_FILE_RESPONSES,
+        response_headers=_FILE_HEADERS,
+    )
+    async def leaves(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
+        cache = f"public, max-age={BATCH_CACHE_S}, immutable"
+        return await _file(request, house.publisher.shelf, f"{LEAVES}/{number}", cache)
+
+    @get(
         "/v1/batches/{name:str}",
         media_type="application/zip",
         summary="One signed batch of keys; it never changes",
@@ -167,6 +192,8 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             health,
             authority,
             index,
+            transparency,
+            leaves,
             batch,
             uploads,
             gaen.router(house, clock),

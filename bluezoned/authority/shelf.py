@@ -1,6 +1,7 @@
 """Where what is published lies: the port, and its adapter for a directory that any web server can serve.
 
-Names are `index` and `batches/NAME`. A file appears whole or not at all, and a batch's file never changes.
+Names are `index`, `log`, `leaves/NUMBER` and `batches/NAME`. A file appears whole or not at all; those with a number
+or a name never change.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Protocol
 from bluezoned.errors import StoreError
 
 INDEX = "index"
+LOG = "log"
+LEAVES = "leaves"
 BATCHES = "batches"
 
 
@@ -36,7 +39,7 @@ class Shelf(Protocol):
 
 
 class DirectoryShelf:
-    """A directory with `index` and `batches/`."""
+    """A directory with those files."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -105,3 +105,30 @@ rotation = Table(
     Column("new", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
 )
+
+leaf = Table(
+    "leaf",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("codes", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Of the transparency log; none is ever forgotten."""
+
+leaf_batch = Table(
+    "leaf_batch",
+    METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("leaf", ForeignKey("leaf.number"), nullable=False, index=True),
+    Column("sha256", LargeBinary, nullable=False),
+)
+
+commitment = Table(
+    "commitment",
+    METADATA,
+    Column("digest", ForeignKey("code.digest", ondelete="CASCADE"), primary_key=True),
+    Column("leaf", ForeignKey("leaf.number"), nullable=False, index=True),
+    Column("salt", LargeBinary, nullable=False),
+)
+"""Which leaf commits to a code that is still known."""

@@ -7,21 +7,24 @@ No retry here: the timer starts the next try.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from bluezoned import config_source, key_index, upload
+from bluezoned import config_source, key_index, transparency_log, upload
 from bluezoned.errors import AuthorityError
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
 from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.signed_document import DocumentError
+
+Document = TypeVar("Document")
 
 CONNECT_S = 20
 """Seconds to reach the authority: TLS on a Pi Zero over a poor link takes several."""
@@ -42,6 +45,7 @@ class Reason(Enum):
     TOO_LARGE = "the authority's answer is larger than allowed"
     NOT_AS_LISTED = "a batch is not what the index says it is"
     NO_INDEX = "the authority's index cannot be read"
+    NO_LOG = "the authority's log cannot be read"
     NO_RECEIPT = "the authority's answer to an upload is no receipt"
 
 
@@ -104,10 +108,11 @@ async def fetch_and_post(session: aiohttp.ClientSession, url: str, spool: Spool)
         index_changed, batches = False, 0
         try:
             state = _recall(spool)
-            content, etag = await authority.index(state.etag)
+            content, etag = await authority.index("" if spool.outbox.names("wanted-") else state.etag)
             if content is not None:
-                index = _peek(content)
+                index = _peek_at(key_index.peek, content, Reason.NO_INDEX)
                 state = _State(fetched=_still_listed(state, index))
+                await _fetch_log(authority, spool)
                 async for fetched in _fetch_batches(authority, index, state, spool):
                     batches, state = batches + 1, fetched
                 # The index comes last, so that the daemon never waits for a batch that it lists, and its ETag after
@@ -160,6 +165,18 @@ async def _fetch_batches(authority: _Authority, index: KeyIndex, state: _State, 
         yield state
 
 
+async def _fetch_log(authority: _Authority, spool: Spool) -> None:
+    """The log comes after the index was read and is laid down before the batches: so it tells of each of them."""
+    content = await authority.log()
+    first = _peek_at(transparency_log.peek, content, Reason.NO_LOG).first
+    wanted = spool.outbox.names("wanted-")
+    for tile in range(min(map(spool_names.sequence_of, wanted), default=first), first // transparency_log.TILE):
+        spool.inbox.write(spool_names.leaves_name(tile), await authority.leaves(tile))
+    spool.inbox.write(spool_names.LOG, content)
+    for name in wanted:
+        spool.outbox.remove(name)
+
+
 async def _fetch_batch(authority: _Authority, batch: Batch, spool: Spool) -> None:
     name = spool_names.batch_name(batch.sequence, batch.name)
     digest, size = hashlib.sha256(), 0
@@ -174,7 +191,7 @@ async def _fetch_batch(authority: _Authority, batch: Batch, spool: Spool) -> Non
 
 
 class _Authority:
-    """The four requests, their foreign errors translated."""
+    """The requests, their foreign errors translated."""
 
     def __init__(self, session: aiohttp.ClientSession, url: URL) -> None:
         self._session = session
@@ -200,6 +217,18 @@ class _Authority:
                 left -= len(chunk)
                 if left < 0:
                     return
+
+    async def log(self) -> bytes:
+        """The signed transparency log."""
+        async with self._answer("GET", self._url / "log") as response:
+            _check_status(response)
+            return await _body(response, spool_names.limit(spool_names.LOG))
+
+    async def leaves(self, tile: int) -> bytes:
+        """One file of the log's archive."""
+        async with self._answer("GET", self._url / "leaves" / str(tile)) as response:
+            _check_status(response)
+            return await _body(response, transparency_log.TILE_SIZE)
 
     async def post(self, sealed: bytes) -> bytes:
         """The receipt for one sealed upload."""
@@ -255,11 +284,11 @@ def _harmless(etag: str, content: bytes) -> str:
     return etag if etag.removeprefix("W/").strip('"') in digests else ""
 
 
-def _peek(content: bytes) -> KeyIndex:
+def _peek_at(peek: Callable[[bytes], Document], content: bytes, reason: Reason) -> Document:
     try:
-        return key_index.peek(content)
+        return peek(content)
     except DocumentError as error:
-        raise FeedError(Reason.NO_INDEX) from error
+        raise FeedError(reason) from error
 
 
 def _still_listed(state: _State, index: KeyIndex) -> dict[int, str]:

@@ -1,7 +1,8 @@
 """What the sync process brought and what it must send: files on disk, each complete or absent.
 
-    inbox/     index · batch-<sequence>-<name>.zip · receipt-<tag>     written by sync, removed by the daemon
-    outbox/    upload-<tag>                                            written by the daemon, removed by sync
+    inbox/     index · log · leaves-<number> · batch-<sequence>-<name>.zip · receipt-<tag>
+                                                                       written by sync, removed by the daemon
+    outbox/    upload-<tag> · wanted-<number>                          written by the daemon, removed by sync
     memory/    state                                                   sync's own
 
     memory/    visit                                                   when sync last asked, sync's own
@@ -29,17 +30,20 @@ from bluezoned.errors import StoreError
 
 MEBIBYTE = 1 << 20
 
-INDEX = "index"
-"""Name of the index in the inbox."""
+INDEX, LOG = "index", "log"
+"""Names of the index and of the transparency log in the inbox."""
 
 _NAMES = re.compile(
-    r"index|state|visit"
+    r"index|log|state|visit|(leaves|wanted)-(?P<tile>[0-9]{1,12})"
     r"|batch-(?P<sequence>[0-9]{1,20})-[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.zip"
     r"|(receipt|upload)-[0-9a-f]{2,64}"
 )
 
 _LIMITS = {
     "index": 4 * MEBIBYTE,
+    "log": 4 * MEBIBYTE,
+    "leaves": 2048,
+    "wanted": 0,
     "state": 4 * MEBIBYTE,
     "visit": 32,
     # A GAEN key takes about 60 bytes: 400,000 keys, twice the largest national day ever published.
@@ -74,10 +78,20 @@ def receipt_name(upload: str) -> str:
     return _checked(upload.replace("upload-", "receipt-", 1))
 
 
+def leaves_name(tile: int) -> str:
+    """Name in the inbox of one file of the log's archive."""
+    return _checked(f"leaves-{tile}")
+
+
+def wanted_name(tile: int) -> str:
+    """Name in the outbox of the wish for the archive's files from `tile` on. The file is empty."""
+    return _checked(f"wanted-{tile}")
+
+
 def sequence_of(name: str) -> int:
-    """The sequence in a batch's name; 0 for other files."""
+    """The sequence in a batch's name, the tile in a name of the archive; 0 for other files."""
     found = _NAMES.fullmatch(name)
-    return int(found["sequence"] or 0) if found else 0
+    return int(found["sequence"] or found["tile"] or 0) if found else 0
 
 
 def limit(name: str) -> int:

@@ -9,12 +9,13 @@ import hashlib
 import statistics
 import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bluezoned import key_export, key_index, upload
+from bluezoned import key_export, key_index, key_rotation, upload
 from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.errors import AuthorityError, ProtocolError
 from bluezoned.export_message import Terms
@@ -41,6 +42,7 @@ from bluezoned.tracing.matching import Match, Matcher
 from bluezoned.tracing.proximity import MINUTE, Minute, Ranging
 from bluezoned.tracing.sighting import sight
 from bluezoned.tracing.store import MatchedKey, Store, StoredUpload
+from bluezoned.tracing.witness import Witness
 
 CROWD = 15 * MINUTE
 """ms before and after an encounter whose other encounters tell this box's offset: a box is carried otherwise an hour
@@ -153,6 +155,7 @@ class Device:
         self._levels: LevelLog | None = None
         self._pruned_day = -1
         self._doubted_since: int | None = None
+        self._witness = Witness(store, settings.authority_key)
         self._index = self._remembered_index()
         self._exposures = self._assess()
 
@@ -160,6 +163,7 @@ class Device:
         """The operator chose anew. Protocols and the silence that ends an encounter stay as they were at the start."""
         was = self._settings
         self._settings = replace(settings, advertised=was.advertised, heard=was.heard, silence=was.silence)
+        self._witness = Witness(self._store, settings.authority_key)
         self._index = self._remembered_index()
         self._exposures = self._assess()
 
@@ -289,10 +293,19 @@ class Device:
 
     # the authority's word
 
+    def apply_log(self, data: bytes, archive: Sequence[bytes] = ()) -> None:
+        """Take in the signed log: see Witness.apply. `archive`: hashes of the leaves from `witness.size` on."""
+        self._witness.apply(data, self._pinned_key(), archive)
+
+    @property
+    def witness(self) -> Witness:
+        """What this box has seen of the authority's log."""
+        return self._witness
+
     def apply_index(self, data: bytes) -> None:
         """Take in a signed index. AuthorityError for a bad signature and for one older than the newest seen: a mirror
         that turns back time is not believed."""
-        index = key_index.read(data, self._pinned_key())
+        index = key_index.read(data, self._signing_keys()[0])
         if self._index is not None and (index.sequence, index.issued) < (self._index.sequence, self._index.issued):
             raise AuthorityError("the index is older than one seen before: the server or a mirror is turned back")
         with self._store.transaction():
@@ -305,12 +318,16 @@ class Device:
         time. A national day takes minutes on a small computer, so this stops every few keys for the caller's other
         work: all that was applied is one transaction at the end, and before it nothing was. None when this very
         batch was applied before. AuthorityError changes nothing."""
-        batch = key_export.Batch(file, self._pinned_key())
+        batch = key_export.Batch(file, *self._signing_keys())
         head = batch.head
         if head.sequence is None:
             raise AuthorityError("the batch has no sequence number: it is not one of this authority's own")
         if self._store.batch_digest(head.sequence) == batch.digest:
             return None
+        if batch.signer not in self._signing_keys(head.sequence):
+            raise AuthorityError("the batch is signed by a key that had been replaced before")
+        if not self._witness.has_seen(batch.digest):
+            raise AuthorityError("the batch does not stand in the authority's log, so nobody but this box was shown it")
         key_export.check_sequence(head, self.newest_batch())
         with self._store.transaction():
             self._store.put_encounters(self._log.changed())
@@ -356,6 +373,11 @@ class Device:
         if self._index is not None and self._index.sequence <= self.newest_batch():
             self._store.put_fact("complete index", self._index.issued)
 
+    def _signing_keys(self, sequence: int = 0) -> list[ec.EllipticCurvePublicKey]:
+        """Whose signature counts on the batch `sequence`, the key that signs now first; of all batches for 0."""
+        rotations = self._witness.rotations
+        return key_rotation.signers(key_rotation.follow(self._pinned_key(), rotations), rotations, sequence)
+
     def _pinned_key(self) -> ec.EllipticCurvePublicKey:
         if self._settings.authority_key is None:
             raise AuthorityError("no authority is pinned: set authority.public_key in bluezoned.toml")
@@ -366,7 +388,7 @@ class Device:
         if fact is None or fact[1] is None or self._settings.authority_key is None:
             return None
         try:
-            return key_index.read(fact[1], self._settings.authority_key)
+            return key_index.read(fact[1], self._signing_keys()[0])
         except AuthorityError:
             return None  # signed by an authority that is pinned no more: its word counts for nothing
 
@@ -428,7 +450,7 @@ class Device:
 
     def apply_receipt(self, data: bytes) -> StoredUpload | None:
         """Close the upload that a signed receipt answers; None when it answers none that is pending."""
-        receipt = upload.read_receipt(data, self._pinned_key())
+        receipt = self._read_receipt(data)
         pending = {u.nonce: u for u in self._store.uploads() if u.state == "pending"}
         found = pending.get(Opaque(receipt.nonce))
         if found is None:
@@ -437,6 +459,14 @@ class Device:
         with self._store.transaction():
             self._store.close_upload(found.id, state, receipt.problem, receipt.tier)
         return next(u for u in self._store.uploads() if u.id == found.id)
+
+    def _read_receipt(self, data: bytes) -> upload.Receipt:
+        """One that was signed before the key was replaced may still be on its way."""
+        current, *former = self._signing_keys()
+        for key in former:
+            with suppress(upload.ReceiptError):
+                return upload.read_receipt(data, key)
+        return upload.read_receipt(data, current)
 
     def last_upload(self) -> StoredUpload | None:
         uploads = self._store.uploads()

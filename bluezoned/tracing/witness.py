@@ -5,12 +5,14 @@ Keeps the frontier and the last log that it believed; a log that contradicts is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bluezoned import transparency_log
-from bluezoned.errors import AuthorityError
+from bluezoned import key_rotation, transparency_log
+from bluezoned.key_rotation import Rotation
 from bluezoned.merkle_tree import HASH_SIZE, Frontier
 from bluezoned.tracing.store import Store
 from bluezoned.transparency_log import Contradiction, LogError, TransparencyLog
@@ -18,22 +20,29 @@ from bluezoned.transparency_log import Contradiction, LogError, TransparencyLog
 _FRONTIER, _LOG, _FORK = "log frontier", "log", "log fork"
 """Facts of the store. The frontier's value is its size and its body the peaks; of the others, the instant `at`."""
 
+_AUTHORITY = "log authority"
+"""Fact: SHA-256 of the key that is pinned. Another one begins another log; a rotated key goes on with this one."""
+
 
 class Witness:
-    """What one box knows of its authority's log. `public_key`: the pinned one, None before there is any."""
+    """What one box knows of its authority's log. `pinned`: the operator's key, None before there is any."""
 
-    def __init__(self, store: Store, public_key: ec.EllipticCurvePublicKey | None) -> None:
+    def __init__(self, store: Store, pinned: ec.EllipticCurvePublicKey | None) -> None:
         self._store = store
-        self._seen = self._remembered_frontier()
-        self._log = self._remembered_log(public_key)
+        self._pin = _digest(pinned) if pinned is not None else b""
+        is_known = store.fact(_AUTHORITY) == (0, self._pin)
+        self._seen = self._remembered_frontier() if is_known else Frontier()
+        self._log = self._remembered_log() if is_known else None
 
-    def apply(self, data: bytes, public_key: ec.EllipticCurvePublicKey, archive: Sequence[bytes] = ()) -> None:
-        """Take in a signed log. `archive`: hashes of the leaves from `size` on that the log itself no longer tells.
+    def apply(self, data: bytes, pinned: ec.EllipticCurvePublicKey, archive: Sequence[bytes] = ()) -> None:
+        """Take in a log signed by the pinned key or one that it leads to. `archive`: hashes of the leaves from `size`
+        on that the log itself no longer tells.
 
         DocumentError when it is not the authority's; LogError when it does not continue what was seen: then all stays
         as it was, and a fork is kept as evidence.
         """
-        log = transparency_log.read(data, public_key)
+        signer = key_rotation.follow(pinned, transparency_log.peek(data).rotations)
+        log = transparency_log.read(data, signer)
         try:
             seen = transparency_log.continued(log, self._seen, archive)
         except LogError as error:
@@ -44,11 +53,17 @@ class Witness:
         with self._store.transaction():
             self._store.put_fact(_FRONTIER, seen.size, b"".join(seen.peaks))
             self._store.put_fact(_LOG, log.at, data)
+            self._store.put_fact(_AUTHORITY, 0, self._pin)
         self._seen, self._log = seen, log
 
     def has_seen(self, sha256: bytes) -> bool:
         """Whether a batch with this digest stands in the log that was believed last."""
         return self._log is not None and self._log.knows(sha256)
+
+    @property
+    def rotations(self) -> tuple[Rotation, ...]:
+        """Which signing key followed which, as the last log tells."""
+        return () if self._log is None else self._log.rotations
 
     @property
     def size(self) -> int:
@@ -72,13 +87,10 @@ class Witness:
             return Frontier()
         return Frontier(size, tuple(body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)))
 
-    def _remembered_log(self, public_key: ec.EllipticCurvePublicKey | None) -> TransparencyLog | None:
+    def _remembered_log(self) -> TransparencyLog | None:
         fact = self._store.fact(_LOG)
-        if fact is None or fact[1] is None or public_key is None:
-            return None
-        try:
-            return transparency_log.read(fact[1], public_key)
-        except AuthorityError:
-            # Of an authority that is pinned no more: the log of the new one begins anew.
-            self._seen = Frontier()
-            return None
+        return None if fact is None or fact[1] is None else transparency_log.peek(fact[1])
+
+
+def _digest(key: ec.EllipticCurvePublicKey) -> bytes:
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

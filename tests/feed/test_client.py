@@ -22,13 +22,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bluezoned import key_index, upload
+from bluezoned import key_index, merkle_tree, transparency_log, upload
 from bluezoned.errors import StoreError
 from bluezoned.feed import client
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.client import FeedError, FeedReport, Reason
 from bluezoned.feed.spool import Spool
 from bluezoned.key_index import Batch, KeyIndex
+from bluezoned.transparency_log import TILE_SIZE, TransparencyLog
+from tests.logbook import Logbook
 
 SIGNING_KEY = ec.generate_private_key(ec.SECP256R1())
 DAY = 86_400_000
@@ -43,6 +45,9 @@ class Authority:
     batches: dict[int, bytes] = field(default_factory=dict)
     index: bytes | None = None
     """Instead of the true one."""
+    log: bytes | None = None
+    """Instead of the true one."""
+    logbook: Logbook = field(default_factory=lambda: Logbook(SIGNING_KEY, merkle_tree.leaf_hash))
     etag: str | None = None
     """Instead of the digest."""
     answers: dict[str, web.Response] = field(default_factory=dict)
@@ -76,6 +81,10 @@ class Authority:
             if request.headers.get("If-None-Match") == etag:
                 return web.Response(status=304, headers={"ETag": etag})
             return web.Response(body=content, headers={"ETag": etag, "Set-Cookie": "device=7"})
+        if request.path == "/v1/log":
+            return web.Response(body=self.log or self.logbook.signed(self.batches.values()))
+        if request.path.startswith("/v1/leaves/"):
+            return web.Response(body=bytes([int(request.path.rsplit("/")[-1])]) * TILE_SIZE)
         if request.path == "/v1/uploads":
             self.posted.append(await request.read())
             return web.Response(body=receipt(self.posted[-1]))
@@ -188,6 +197,7 @@ async def test_nothing_that_identifies_is_sent(authority: Authority, spool: Spoo
     assert list(zip(authority.asked, authority.headers, strict=True)) == [
         ("POST /v1/uploads", always | post),
         ("GET /v1/index", always),
+        ("GET /v1/log", always),
         ("GET /v1/batches/1-gaen.zip", always),
         ("GET /v1/batches/2-gaen.zip", always),
         ("GET /v1/index", always | etag),
@@ -236,6 +246,9 @@ async def test_an_upload_waits_while_it_is_refused(authority: Authority, spool: 
         ("/v1/index", lambda: moved("http://elsewhere.example/"), Reason.REDIRECTED),
         ("/v1/index", lambda: web.Response(body=b"<html>log in</html>"), Reason.NO_INDEX),
         ("/v1/index", lambda: web.Response(body=bytes(spool_names.limit("index") + 1)), Reason.TOO_LARGE),
+        ("/v1/log", lambda: web.Response(status=404), Reason.REFUSED),
+        ("/v1/log", lambda: web.Response(body=b"<html>log in</html>"), Reason.NO_LOG),
+        ("/v1/log", lambda: web.Response(body=bytes(spool_names.limit("log") + 1)), Reason.TOO_LARGE),
         ("/v1/batches/1-gaen.zip", lambda: web.Response(status=404), Reason.REFUSED),
         ("/v1/batches/1-gaen.zip", lambda: web.Response(body=b"on"), Reason.NOT_AS_LISTED),
         ("/v1/batches/1-gaen.zip", lambda: web.Response(body=b"two"), Reason.NOT_AS_LISTED),
@@ -271,7 +284,22 @@ async def test_a_later_batch_does_not_overtake(authority: Authority, spool: Spoo
 
     await visit(authority, spool)
 
-    assert spool.inbox.names() == []
+    assert spool.inbox.names() == ["log"]
+
+
+async def test_a_box_that_was_off_for_long_gets_the_archive_it_wants(authority: Authority, spool: Spool) -> None:
+    await visit(authority, spool)
+    peaks = [b"p" * 32] * 2
+    told = TransparencyLog("test", 1, 192, b"r" * 32, 192, tuple(peaks), (), ())
+    authority.log = transparency_log.write(told, SIGNING_KEY)
+    spool.outbox.write("wanted-1", b"")
+
+    report = await visit(authority, spool)
+
+    assert report.problems == ()
+    assert spool.inbox.names("leaves-") == ["leaves-1", "leaves-2"]
+    assert spool.inbox.read("leaves-2") == bytes([2]) * TILE_SIZE
+    assert spool.outbox.names() == []
 
 
 async def test_a_false_index_does_not_hide_true_batches_for_ever(authority: Authority, spool: Spool) -> None:
@@ -435,6 +463,7 @@ async def test_a_kill_at_any_file_operation_is_made_good_by_the_next_visit(
         "inbox/batch-1-1-gaen.zip": b"one",
         "inbox/batch-2-2-gaen.zip": b"two",
         "inbox/index": authority.written_index(),
+        "inbox/log": authority.logbook.signed(),
         "inbox/receipt-01": receipt(b"sealed"),
     }
 

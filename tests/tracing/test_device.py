@@ -23,6 +23,7 @@ from bluezoned.tracing.device import Applied, Device, Settings
 from bluezoned.tracing.proximity import MINUTE, Ranging
 from bluezoned.tracing.store import Store
 from bluezoned.upload import Receipt
+from tests.logbook import Logbook
 
 MONDAY = 20_759 * DAY
 HOUR = 60 * MINUTE
@@ -64,6 +65,12 @@ class Box:
         self.store = Store(path, bytes(32), os.urandom)
         self.random = CountingRandom(seed)
         self.device = Device(settings, self.store, self.random)
+        self.logbook = Logbook(SIGNING_KEY)
+
+    def take(self, data: bytes, at: int) -> Applied | None:
+        """A batch, as an honest authority tells it: with the log that it stands in."""
+        self.device.apply_log(self.logbook.signed([data]))
+        return apply(self.device, data, at)
 
     def restart(self) -> None:
         """As after a pulled plug: only what is stored is left."""
@@ -131,11 +138,11 @@ def test_tiers_follow_the_chain_of_meetings(boxes: tuple[Box, Box, Box]) -> None
     meet(b, c, NINE + HOUR, 20, NEAR)
 
     for box in boxes:
-        apply(box.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+        box.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
     assert [box.device.alert().tier for box in boxes] == [None, Tier.F1, None]
 
     for box in boxes:
-        apply(box.device, batch(b, 2, b.published(TUESDAY_NOON - DAY, Tier.F1)), TUESDAY_NOON)
+        box.take(batch(b, 2, b.published(TUESDAY_NOON - DAY, Tier.F1)), TUESDAY_NOON)
     assert [box.device.alert().tier for box in boxes] == [Tier.F2, Tier.F1, Tier.F2]
 
 
@@ -144,7 +151,7 @@ def test_no_alert_below_duration_or_beyond_distance(boxes: tuple[Box, Box, Box],
     a, b, _ = boxes
     meet(a, b, NINE, minutes, rssi)
 
-    applied = apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    applied = b.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     assert applied is not None
     assert applied.matched > 0
@@ -154,7 +161,7 @@ def test_no_alert_below_duration_or_beyond_distance(boxes: tuple[Box, Box, Box],
 def test_alert_survives_a_restart(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    b.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     b.restart()
 
@@ -165,9 +172,9 @@ def test_revocation_takes_the_alert_back(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
     keys = a.published(TUESDAY_NOON - DAY, Tier.F0)
-    apply(b.device, batch(a, 1, keys), TUESDAY_NOON)
+    b.take(batch(a, 1, keys), TUESDAY_NOON)
 
-    applied = apply(b.device, batch(a, 2, (), keys), TUESDAY_NOON)
+    applied = b.take(batch(a, 2, (), keys), TUESDAY_NOON)
 
     assert applied is not None
     assert applied.revoked > 0
@@ -177,7 +184,7 @@ def test_revocation_takes_the_alert_back(boxes: tuple[Box, Box, Box]) -> None:
 def test_alert_ends_with_the_retention(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    b.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     run_until(b.device, MONDAY + 20 * DAY)
 
@@ -205,16 +212,16 @@ def test_batch_applied_twice_counts_once(boxes: tuple[Box, Box, Box]) -> None:
     meet(a, b, NINE, 20, NEAR)
     data = batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0))
 
-    assert apply(b.device, data, TUESDAY_NOON) is not None
-    assert apply(b.device, data, TUESDAY_NOON) is None
+    assert b.take(data, TUESDAY_NOON) is not None
+    assert b.take(data, TUESDAY_NOON) is None
 
 
 def test_older_batch_is_refused(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
-    apply(b.device, batch(a, 5, ()), TUESDAY_NOON)
+    b.take(batch(a, 5, ()), TUESDAY_NOON)
 
     with pytest.raises(KeyExportError) as refused:
-        apply(b.device, batch(a, 4, ()), TUESDAY_NOON)
+        b.take(batch(a, 4, ()), TUESDAY_NOON)
     assert refused.value.reason is Reason.REPLAYED
 
 
@@ -225,7 +232,7 @@ def test_batch_of_a_stranger_changes_nothing(boxes: tuple[Box, Box, Box]) -> Non
     forged = key_export.write(export, STRANGERS_KEY, "test")
 
     with pytest.raises(KeyExportError) as refused:
-        apply(b.device, forged, TUESDAY_NOON)
+        b.take(forged, TUESDAY_NOON)
 
     assert refused.value.reason is Reason.WRONG_KEY
     assert b.device.alert().tier is None
@@ -236,7 +243,7 @@ def test_sighting_after_publication_proves_nothing(boxes: tuple[Box, Box, Box]) 
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
 
-    apply(b.device, batch(a, 1, a.published(NINE + HOUR, Tier.F0), at=NINE - MINUTE), NINE + 2 * HOUR)
+    b.take(batch(a, 1, a.published(NINE + HOUR, Tier.F0), at=NINE - MINUTE), NINE + 2 * HOUR)
 
     assert b.device.alert().tier is None
 
@@ -247,7 +254,7 @@ def test_own_keys_in_the_list_alarm_nobody(boxes: tuple[Box, Box, Box]) -> None:
         a.device.hear(Reception(a.device.advertisement(at), NEAR, at))
     a.device.tick(NINE + HOUR)
 
-    apply(a.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    a.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
 
     assert a.device.alert().tier is None
 
@@ -488,7 +495,7 @@ def test_revocation_of_own_keys_ends_the_own_case(boxes: tuple[Box, Box, Box]) -
     message = consented(a, TUESDAY_NOON)
     a.device.apply_receipt(upload.write_receipt(Receipt(message.nonce, True, "", Tier.F0, TUESDAY_NOON), SIGNING_KEY))
 
-    apply(a.device, batch(a, 1, (), message.keys), TUESDAY_NOON)
+    a.take(batch(a, 1, (), message.keys), TUESDAY_NOON)
 
     assert a.device.alert().tier is None
 
@@ -502,7 +509,7 @@ def test_list_counts_as_fresh_only_when_its_batches_are_applied(boxes: tuple[Box
     a.device.apply_index(index(1, NINE + HOUR))
     assert a.device.keys_issued() == NINE
 
-    apply(a.device, batch(a, 1, ()), TUESDAY_NOON)
+    a.take(batch(a, 1, ()), TUESDAY_NOON)
     assert a.device.keys_issued() == NINE + HOUR
 
 
@@ -559,7 +566,7 @@ def exposed(boxes: tuple[Box, Box, Box]) -> Box:
     """A box that met a case."""
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    b.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
     assert b.device.alert().tier is Tier.F1
     return b
 
@@ -580,7 +587,7 @@ def test_new_exposure_ends_the_acknowledgement(boxes: tuple[Box, Box, Box]) -> N
     b.device.acknowledge()
     meet(b, c, TUESDAY_NOON, 20, NEAR)
 
-    apply(b.device, batch(c, 2, c.published(TUESDAY_NOON + HOUR, Tier.F0), at=TUESDAY_NOON + DAY), TUESDAY_NOON + DAY)
+    b.take(batch(c, 2, c.published(TUESDAY_NOON + HOUR, Tier.F0), at=TUESDAY_NOON + DAY), TUESDAY_NOON + DAY)
 
     assert not b.device.alert().acknowledged
 
@@ -618,12 +625,12 @@ def test_erased_box_knows_nothing_and_cannot_be_published(boxes: tuple[Box, Box,
 
 def test_erased_box_still_refuses_an_old_list(boxes: tuple[Box, Box, Box]) -> None:
     b = exposed(boxes)
-    apply(b.device, batch(boxes[0], 2, ()), TUESDAY_NOON)
+    b.take(batch(boxes[0], 2, ()), TUESDAY_NOON)
 
     b.device.erase()
 
     with pytest.raises(KeyExportError) as caught:
-        apply(b.device, batch(boxes[0], 1, (), at=TUESDAY_NOON + HOUR), TUESDAY_NOON + HOUR)
+        b.take(batch(boxes[0], 1, (), at=TUESDAY_NOON + HOUR), TUESDAY_NOON + HOUR)
     assert caught.value.reason is Reason.REPLAYED
 
 
