@@ -56,20 +56,22 @@ class SignIn:
         return base64.urlsafe_b64encode(credential.digest("form", token, self._pepper)).decode().rstrip("=")
 
     def session(self, token: str, at: int) -> Session | None:
-        """The session of a token, if it still lasts; noted as in use."""
-        digest = self._digest(token)
+        """The session of a token, if it still lasts."""
         with self._store.snapshot() as seen:
-            found = StaffRecords(seen.connection).session(digest)
+            found = StaffRecords(seen.connection).session(self._digest(token))
         if found is None or found.member.disabled is not None:
             return None
         longest = LONGEST if found.stage is Stage.FULL else UNFINISHED
         # A clock put back must not make a session last longer than it was meant to.
         if not 0 <= at - found.seen < IDLE or not 0 <= at - found.started < longest:
             return None
-        if at - found.seen >= TOUCHED:
-            with self._store.transaction() as transaction:
-                StaffRecords(transaction.connection).touch_session(digest, at)
         return found
+
+    def touch(self, session: Session, at: int) -> None:
+        """Somebody uses it: it lasts on."""
+        if at - session.seen >= TOUCHED:
+            with self._store.transaction() as transaction:
+                StaffRecords(transaction.connection).touch_session(session.digest, at)
 
     def begin(self, member: Member, at: int) -> Entered:
         """For somebody who has shown a password: what comes next."""

@@ -17,6 +17,9 @@ from bluezoned.authority.portal.page import Portal, to
 from bluezoned.authority.portal.visitor import HEADERS, Elsewhere, Rule
 from bluezoned.authority.staff import StaffError
 from bluezoned.clock import Clock
+from bluezoned.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 STATIC_CACHE_S = 3600
 """Seconds. A new version is seen within the hour."""
@@ -55,6 +58,10 @@ def routes(house: House, clock: Clock, origin: str) -> list[Any]:
     def refuse(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
         return _refusal(portal, request, error)
 
+    def fail(request: Request[Any, Any, Any], error: StoreError) -> Response[Any]:
+        log.error("%s", error)
+        return _refusal(portal, request, HTTPException(status_code=503))
+
     def unfit(request: Request[Any, Any, Any], error: CaseError | StaffError) -> Response[Any]:
         return portal.page(request, "refused.html", status=422, problem=error.problem, back="/portal/")
 
@@ -69,6 +76,7 @@ def routes(house: House, clock: Clock, origin: str) -> list[Any]:
         exception_handlers={
             Elsewhere: _send,
             HTTPException: refuse,
+            StoreError: fail,
             CaseError: unfit,
             StaffError: unfit,
         },
@@ -83,11 +91,21 @@ async def front() -> Redirect:
     return to("/portal/")
 
 
-def _send(_: Request[Any, Any, Any], error: Elsewhere) -> Redirect:
+def _send(request: Request[Any, Any, Any], error: Elsewhere) -> Response[Any]:
+    if request.headers.get("hx-request"):
+        # For the whole page, not for the part that asked.
+        return Response("", status_code=200, media_type=MediaType.HTML, headers=HEADERS | {"HX-Redirect": error.path})
     return to(error.path)
 
 
-_WORDS = {400: "malformed", 403: "forbidden", 404: "not-found", 408: "too-slow", 413: "too-large"}
+_WORDS = {
+    400: "malformed",
+    403: "forbidden",
+    404: "not-found",
+    408: "too-slow",
+    413: "too-large",
+    503: "unavailable",
+}
 
 
 def _refusal(portal: Portal, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

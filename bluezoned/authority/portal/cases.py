@@ -13,7 +13,7 @@ from bluezoned.authority import bulk
 from bluezoned.authority.bulk import BulkProblem
 from bluezoned.authority.case import Case, CaseError, CaseProblem
 from bluezoned.authority.office import Registration
-from bluezoned.authority.portal.forms import Fields, asked, does, fields, page_number, shows
+from bluezoned.authority.portal.forms import Fields, asked, does, fields, page_number, refreshes, shows
 from bluezoned.authority.portal.page import Portal, to
 from bluezoned.authority.portal.visitor import Asked, Rule
 from bluezoned.authority.register_store import Entry, RegisterRecords, Search
@@ -150,7 +150,7 @@ async def show_case(request: Asked, portal: Portal, case_id: str) -> Response[An
     return portal.page(request, "case.html", state=state_of_case(entry, at), **_codes(entry, at))
 
 
-@shows("/cases/{case_id:str}/codes", Rule.MEMBER)
+@refreshes("/cases/{case_id:str}/codes", Rule.MEMBER)
 async def show_codes(request: Asked, portal: Portal, case_id: str) -> Response[Any]:
     """The part of the page that asks for itself anew while a code is open."""
     entry = await _entry(portal, case_id)

@@ -18,6 +18,11 @@ def shows(path: str, rule: Rule) -> Decorator:
     return get(path, opt={"rule": rule}, media_type=MediaType.HTML, include_in_schema=False)
 
 
+def refreshes(path: str, rule: Rule) -> Decorator:
+    """A handler that shows a part of a page which asks for it by itself, again and again."""
+    return get(path, opt={"rule": rule, "asks_by_itself": True}, media_type=MediaType.HTML, include_in_schema=False)
+
+
 def does(path: str, rule: Rule, largest: int = LARGEST_FORM, body_s: float = BODY_S) -> Decorator:
     """A handler that takes a form, of `largest` bytes, within `body_s` seconds."""
     return post(

@@ -146,6 +146,9 @@ def recognition(door: SignIn, clock: Clock, cookies: Cookies) -> type[AbstractAu
             if is_new:
                 token = door.draw_token()
             session = None if is_new else await asyncio.to_thread(door.session, token, clock.now())
+            # A page that asks by itself is nobody at the keys: a screen that was left must not stay signed in.
+            if session is not None and not connection.route_handler.opt.get("asks_by_itself"):
+                await asyncio.to_thread(door.touch, session, clock.now())
             language = words.choose(
                 connection.cookies.get(LANGUAGE_COOKIE), connection.headers.get("accept-language", "")
             )

@@ -116,6 +116,32 @@ async def require_good(nurse: Nurse) -> None:
 
 
 @pytest.mark.timeout(600)
+async def test_place_is_added_marked_and_given_a_slip(served: Served, browser: Browser) -> None:
+    nurse = await arrive(served, browser)
+    await come_in(nurse, "dung", Role.ISSUER)
+    await nurse.open("/portal/venues")
+    await nurse.fill("Name of the place", "Bến xe, quầy 2")
+    await nurse.press("Add it")
+    await nurse.page.locator("#venue").select_option(label="Bến xe, quầy 2")
+    await nurse.page.locator("#start_day").fill("2026-11-02")
+    await nurse.page.locator("#end_day").fill("2026-11-01")
+    await nurse.press("Mark it and make the slip")
+    await expect(nurse.page.get_by_text("The hours must lie in the last 14 days")).to_be_visible()
+    await nurse.require_accessible()
+
+    await nurse.page.locator("#end_day").fill("2026-11-02")
+    await nurse.page.locator("#end").select_option("10:30")
+    await nurse.press("Mark it and make the slip")
+
+    slip = await nurse.page.locator(".slip").inner_text()
+    assert "Bến xe, quầy 2" in slip
+    assert "02/11/2026 08:00" in slip
+    assert "02/11/2026 10:30" in slip
+    assert len(await nurse.slip_code()) == 16
+    nurse.require_quiet()
+
+
+@pytest.mark.timeout(600)
 async def test_table_of_two_thousand_and_an_auditor(served: Served, browser: Browser, tmp_path: Path) -> None:
     nurse = await arrive(served, browser)
     await come_in(nurse, "binh", Role.ISSUER)
@@ -154,7 +180,7 @@ async def test_table_of_two_thousand_and_an_auditor(served: Served, browser: Bro
         await auditor.open("/portal/" + page)
         forms = await auditor.page.locator("main form[method=post]").count()
         assert forms == 0, f"the auditor's {page or 'home'} has a form"
-    await auditor.open("/portal/audit?act=bulk-opened")
+    await auditor.open("/portal/audit?act=bulk-opened&actor=binh")
     assert "2000" in await auditor.page.locator("tbody tr").inner_text()
     for page in ("cases/new", "many", f"cases/{rows[0]['case']}/revoke"):
         await auditor.open("/portal/" + page)

@@ -259,6 +259,17 @@ async def test_each_step_in_changes_the_cookie_and_ends_the_last(people: People)
     assert (await old.get("/portal/second-factor")).headers["location"] == "/portal/sign-in"
 
 
+async def test_page_that_asks_by_itself_keeps_nobody_signed_in(people: People) -> None:
+    client = await people.client("issuer")
+    for _ in range(4):
+        people.at += 10 * 60_000
+        await people.served.desk.advance(people.at)
+        polled = await client.get(f"/portal/cases/{people.case}/codes", {"HX-Request": "true"})
+
+    assert polled.headers["hx-redirect"] == "/portal/sign-in"
+    assert (await client.get("/portal/")).status == 303
+
+
 async def test_signed_out_cookie_is_dead(people: People) -> None:
     client = await people.client("auditor")
     kept = Client(people.served, dict(client.cookies))

@@ -62,7 +62,9 @@ def test_every_text_of_a_template_is_there_and_every_text_is_used() -> None:
     assert {f"many.column-{column}" for column in COLUMNS} <= keys
     assert {f"act.{act.value}" for act in Act} == {key for key in keys if key.startswith("act.")}
     assert {f"role.{role.value}" for role in Role} <= keys
-    for key in re.findall(r'"(stale-form|other-origin|malformed|forbidden|not-found|too-slow|too-large)"', code):
+    for key in re.findall(
+        r'"(stale-form|other-origin|malformed|forbidden|not-found|too-slow|too-large|unavailable)"', code
+    ):
         assert {f"error.{key}", f"error.{key}-do"} <= keys
 
 
