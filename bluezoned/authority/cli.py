@@ -170,9 +170,9 @@ async def _serve(house: House, listener: socket.socket, desk_socket: Path | None
         await server.publish_once(house, clock)
         if not house.personnel.is_staffed() and "JOURNAL_STREAM" not in os.environ:
             # Not into the journal, which more people read than may be administrators: `init` has said it too.
-            click.echo(
-                f"nobody works here yet: open the portal; the set-up word is {_in_groups(house.personnel.setup_word)}"
-            )
+            portal = house.settings.portal.origin or f"http://localhost:{listener.getsockname()[1]}"
+            word = _in_groups(house.personnel.setup_word)
+            click.echo(f"nobody works here yet: open {portal}/portal/ and type the set-up word {word}")
         serving = _Server(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, serving.handle_exit, number, None)
