@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def test_the_page_of_the_settings_tells_every_option_with_what_it_may_be() -> No
         for option in config.options(section):
             assert f"{option} = " in text
     assert 'Allowed: "bluezone" or "gaen" or "dp3t".' in text
+
+
+def test_every_page_that_the_units_name_is_there() -> None:
+    units = Path(__file__).parents[1] / "systemd"
+    texts = [path.read_text() for path in units.iterdir() if path.is_file()]
+
+    named = {name for text in texts for name in re.findall(r"^Documentation(?:=|: )man:(\S+)$", text, re.M)}
+
+    assert named <= {f"{name}({program.section})" for name, program in PROGRAMS.items()} | {"bluezoned.toml(5)"}
+    assert "bluezoned(8)" in named
 
 
 def test_odd_text_survives() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parent.parent / "systemd"
+DOCUMENT = (UNITS.parent / "docs" / "dbus" / "org.bluezoned.Daemon1.xml").read_text()
 POLKITD = Path("/usr/lib/polkit-1/polkitd")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
@@ -142,11 +143,10 @@ daemon.main()
 """
 
 CALL_ALL = """
-from pathlib import Path
 from dbus_next.introspection import Node
 
-arguments = {"s": "x", "u": 1}
-(ours,) = Node.parse(Path("docs/dbus/org.bluezoned.Daemon1.xml").read_text()).interfaces
+arguments = {"s": "x", "u": 1, "t": 1}
+(ours,) = Node.parse(sys.argv[5]).interfaces
 calls = [(ours.name, m.name, m.in_args) for m in ours.methods]
 bodies = {(i, m): ("".join(a.signature for a in args), [arguments[a.signature] for a in args]) for i, m, args in calls}
 properties = "org.freedesktop.DBus.Properties"
@@ -204,7 +204,7 @@ def daemon(bus: str) -> Iterator[str]:
 def test_the_wrong_user_can_neither_call_a_verb_nor_read_and_nobody_gets_a_traceback(daemon: str) -> None:
     def answers(user: int, group: int) -> dict[str, tuple[str, str]]:
         done = subprocess.run(
-            words(CALL_ALL, daemon, user, group, "org.bluezoned"),
+            [*words(CALL_ALL, daemon, user, group, "org.bluezoned"), DOCUMENT],
             capture_output=True,
             text=True,
             timeout=60,
@@ -235,7 +235,9 @@ def test_the_wrong_user_hears_no_signal(user: int, group: int, outcome: str, dae
     ) as listener:  # fmt: skip
         assert listener.stdout is not None
         assert listener.stdout.readline() == "listening\n"
-        subprocess.run(words(CALL_ALL, daemon, 0, 0, "org.bluezoned"), capture_output=True, timeout=60, check=True)
+        subprocess.run(
+            [*words(CALL_ALL, daemon, 0, 0, "org.bluezoned"), DOCUMENT], capture_output=True, timeout=60, check=True
+        )
 
         assert listener.stdout.read() == f"{outcome}\n"
 

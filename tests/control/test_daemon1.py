@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from dbus_next.constants import MessageType
@@ -27,6 +26,7 @@ from bluezoned.control.proxy import DaemonNotRunning, DaemonProxy, DaemonRefused
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
 from bluezoned.tracing.calibration import LevelWindow
+from tests.introspection import interfaces
 
 StartBus = Callable[[str], tuple[str, "subprocess.Popen[str]"]]
 
@@ -284,15 +284,6 @@ def test_rows_stand_on_the_bus_as_declared(box: Box) -> None:
 
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "dbus.md"
-
-
-def interfaces(xml: str) -> dict[str, Any]:
-    """Each interface as its elements and attributes, whatever their layout."""
-
-    def plain(element: ElementTree.Element) -> Any:
-        return element.tag, sorted(element.attrib.items()), [plain(child) for child in element]
-
-    return {interface.attrib["name"]: plain(interface) for interface in ElementTree.fromstring(xml)}
 
 
 async def test_what_the_bus_is_told_is_what_the_document_says(bus: str, box: Box) -> None:

@@ -38,7 +38,7 @@ PACKAGES = {
 }
 """Program to the Debian package that has it."""
 
-CARRIED = ("bluezoned", "tests", "systemd", "config", "setup.cfg", "pyproject.toml")
+CARRIED = ("bluezoned", "tests", "systemd", "config", "docs", "setup.cfg", "pyproject.toml")
 """What of the tree the guest needs."""
 
 TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis")
