@@ -59,7 +59,8 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+            # A second: nobody else writes here, and the radio waits meanwhile. What fails is tried again each minute.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=1)
             try:
                 self._open(key, random)
             except BaseException:

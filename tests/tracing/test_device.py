@@ -689,3 +689,48 @@ def test_keys_and_ids_never_print() -> None:
     key = DiagnosisKey("gaen", Opaque(b"S" * 16), 0, DAY)
 
     assert "S" * 3 not in repr(key) + str(key) + f"{key}"
+
+
+# a clock that leaps
+
+
+@pytest.mark.parametrize("leap", [365 * DAY, -365 * DAY])
+def test_a_clock_that_leaps_a_year_and_comes_back_loses_nothing(leap: int, boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    met = b.store.encounters(0, MONDAY + 2 * DAY)
+    keys = b.store.own_keys(b.protocol.name)
+
+    for at in range(NINE + leap, NINE + leap + 3 * HOUR, 10 * MINUTE):
+        b.device.advertisement(at)
+        b.device.tick(at)
+    b.device.tick(NINE + 4 * HOUR)
+
+    assert b.store.encounters(0, MONDAY + 2 * DAY) == met
+    assert [key for key in b.store.own_keys(b.protocol.name) if key in keys] == keys
+    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    assert b.device.alert().tier is Tier.F1
+
+
+def test_a_leap_is_believed_after_a_day_of_running_by_it(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    later = NINE + 30 * DAY
+
+    for at in range(later, later + DAY, 10 * MINUTE):
+        b.device.tick(at)
+    assert b.store.encounters(0, MONDAY + DAY) != []
+    b.device.tick(later + DAY)
+
+    assert b.store.encounters(0, MONDAY + DAY) == []
+
+
+def test_a_leap_is_believed_when_the_authority_confirms_it(boxes: tuple[Box, Box, Box]) -> None:
+    a, b, _ = boxes
+    meet(a, b, NINE, 20, NEAR)
+    later = NINE + 30 * DAY
+
+    b.device.apply_index(index(0, later - HOUR))
+    b.device.tick(later)
+
+    assert b.store.encounters(0, MONDAY + DAY) == []
