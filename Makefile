@@ -11,6 +11,8 @@
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
 #   make man       man pages and completions, after a change of a command or of config/bluezoned.toml
+#   make bench-authority  downloads beside nginx, uploads a second, a million keys published; two workers on a
+#                  PostgreSQL of its own (KEYS=n, SECONDS_EACH=n)
 #   make install   the box on this machine (make install-authority: the authority; install.sh tells DESTDIR and more)
 #   make uninstall the reverse; PURGE=1 forgets settings, keys and encounters too (make uninstall-authority)
 #   make deb       the Debian packages into build/deb (ARCHITECTURES=amd64 arm64); make pin renews what they carry
@@ -29,7 +31,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: man all help demo test test-vm lint bench bench-proximity install install-authority uninstall uninstall-authority deb test-deb pin wheels clean
+.PHONY: man all help demo test test-vm lint bench bench-authority bench-proximity install install-authority uninstall uninstall-authority deb test-deb pin wheels clean
 export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
@@ -60,6 +62,10 @@ test-vm: $(SETUP)
 
 bench: $(SETUP)
 	$(PYTHON) tests/bench/desk.py
+
+bench-authority: $(SETUP)
+	./need.sh nginx-light wrk
+	$(PYTHON) -m tests.bench.authority $(if $(KEYS),--keys $(KEYS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 
 bench-proximity: $(SETUP)
 	$(PYTHON) -m tests.bench.scorecard $(if $(RECORDINGS),--recordings $(RECORDINGS))

@@ -68,7 +68,7 @@ PROGRAMS: Mapping[str, Program] = {
     ),
     "bluezone-authority": Program(
         1,
-        "bluezoned.authority.cli:main",
+        "bluezoned.authority.cli.program:main",
         {"/var/lib/bluezone-authority": "The authority's directory, where its unit is installed."},
         ("bluezoned(8)",),
     ),

@@ -71,6 +71,7 @@ STORES = {
     "tracing.day_keys",
     "tracing.archive",
     "authority.database",
+    "authority.dump",
     "authority.exchange_store",
     "authority.hearing_store",
     "authority.log_store",

@@ -7,7 +7,7 @@ DIR/device.toml       for the boxes that shall believe it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from bluezoned import upload
+from bluezoned import key_rotation, upload
 from bluezoned.authority import settings
 from bluezoned.authority.authority import Authority, Secrets
 from bluezoned.authority.database import Database, open_database
@@ -81,8 +81,7 @@ def found_house(directory: Path, name: str, random: Random) -> None:
         write_whole(keys / "sealing.key", upload.generate_sealing_key(), 0o600)
         write_whole(keys / "pepper.key", random(32), 0o600)
         # The signing key last: its presence says that the rest is there.
-        pem = signing_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_whole(keys / "signing.pem", pem, 0o600)
+        write_whole(keys / "signing.pem", _pem(signing_key), 0o600)
     except OSError as error:
         raise ConfigError(f"cannot make an authority in {directory}: {error.strerror}") from error
     open_house(directory, random).close()
@@ -95,6 +94,7 @@ def open_house(directory: Path, random: Random) -> House:
     chosen = settings.read(directory / "authority.toml")
     database = open_database(chosen.database.url or f"sqlite:///{_database_file(directory)}")
     store = Store(database)
+    kept = _end_rotation(directory, store, kept)
     manner = Manner(
         chosen.authority.name,
         chosen.authority.region,
@@ -122,6 +122,60 @@ def open_house(directory: Path, random: Random) -> House:
     )
 
 
+def rotate_signing_key(directory: Path, at: int, random: Random) -> int:
+    """A new signing key in the place of the old one, which signs the statement that it follows; when that was issued
+    (ms). Killed on the way, it is ended when the authority is opened next. The old key is kept beside it, for the day
+    on which the new one is lost before any box has followed."""
+    house = open_house(directory, random)
+    try:
+        new = ec.generate_private_key(ec.SECP256R1())
+        write_whole(directory / "keys" / _NEXT, _pem(new), 0o600)
+        with house.store.transaction() as transaction:
+            earlier = transaction.rotations()
+            issued = max(at, earlier[-1].issued + 1) if earlier else at
+            statement = key_rotation.rotate(
+                house.secrets.signing_key, new.public_key(), issued, transaction.fact("newest batch")
+            )
+            transaction.put_rotation(statement)
+    finally:
+        house.close()
+    open_house(directory, random).close()
+    return issued
+
+
+def _end_rotation(directory: Path, store: Store, kept: Secrets) -> Secrets:
+    """Puts a new signing key in its place if the database has the statement for it."""
+    keys = directory / "keys"
+    if not (keys / _NEXT).exists():
+        return kept
+    with store.snapshot() as seen:
+        rotations = seen.rotations()
+    new = _signing_key(keys / _NEXT)
+    if not rotations or rotations[-1].new != key_rotation.point(new.public_key()):
+        return kept  # killed before the statement was issued: the old key stands
+    if rotations[-1].old == key_rotation.point(kept.signing_key.public_key()):
+        write_whole(keys / "signing.old.pem", _pem(kept.signing_key), 0o600)
+    write_whole(keys / "signing.pem", _pem(new), 0o600)
+    name = settings.read(directory / "authority.toml").authority.name
+    write_whole(directory / "device.toml", _DEVICE_TOML.format(name=name, public_key=public_key_pem(new)).encode())
+    (keys / _NEXT).unlink(missing_ok=True)
+    return replace(kept, signing_key=new)
+
+
+_NEXT = "signing.next.pem"
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError(f"{path} is not a P-256 key")
+    return key
+
+
 def _shelf(chosen: Settings, directory: Path) -> Shelf:
     bucket = chosen.bucket
     if not bucket.name:
@@ -132,7 +186,7 @@ def _shelf(chosen: Settings, directory: Path) -> Shelf:
 def _secrets(directory: Path) -> Secrets:
     keys = directory / "keys"
     try:
-        signing_key = load_pem_private_key((keys / "signing.pem").read_bytes(), None)
+        signing_key = _signing_key(keys / "signing.pem")
         sealing_key, pepper = (keys / "sealing.key").read_bytes(), (keys / "pepper.key").read_bytes()
         upload.public_sealing_key(sealing_key)
     except FileNotFoundError as error:
@@ -141,8 +195,6 @@ def _secrets(directory: Path) -> Secrets:
         raise ConfigError(f"{error.filename} is missing: restore it from a backup") from None
     except (OSError, ValueError, UploadError) as error:
         raise ConfigError(f"the keys in {keys} cannot be read: {type(error).__name__}") from error
-    if not isinstance(signing_key, ec.EllipticCurvePrivateKey) or not isinstance(signing_key.curve, ec.SECP256R1):
-        raise ConfigError(f"{keys / 'signing.pem'} is not a P-256 key")
     return Secrets(signing_key, sealing_key, pepper)
 
 

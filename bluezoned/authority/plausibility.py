@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bluezoned.errors import ProtocolError
+from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.dp3t import Dp3t
 from bluezoned.protocols.protocol import DAY, DiagnosisKey
@@ -55,11 +57,21 @@ def _is_plausible(key: DiagnosisKey, at: int) -> bool:
     ahead = at + CLOCK_ERROR
     # A DP-3T key is published with its whole day, which may have hours to go.
     latest = ahead - ahead % DAY + DAY if key.protocol == Dp3t.name else ahead
+    if len(key.secret) != registry.by_name(key.protocol).key_size:
+        return False
     if key.start > ahead or key.end > latest or key.start // DAY != (key.end - 1) // DAY:
         return False
+    return _holds_identifiers(key.protocol, key.start, key.end)
+
+
+@lru_cache(maxsize=4096)
+def _holds_identifiers(protocol: str, start: int, end: int) -> bool:
+    """Whether a key of this window has at least one identifier, and none outside it. Windows do not depend on the
+    secret, most uploads have the same days, and to derive fourteen days of identifiers takes longer than all else."""
+    spoken = registry.by_name(protocol)
     try:
-        windows = registry.by_name(key.protocol).expand(key)
+        windows = spoken.expand(DiagnosisKey(protocol, Opaque(bytes(spoken.key_size)), start, end))
     except ProtocolError:
         return False
     # A DP-3T key that claims less than its day would leave the embargo before its ids are out of use.
-    return bool(windows) and all(key.start <= window.start and window.end <= key.end for window in windows)
+    return bool(windows) and all(start <= window.start and window.end <= end for window in windows)

@@ -15,7 +15,7 @@ before another takes over."""
 
 INDEX_CACHE = "public, max-age=300"
 BATCH_CACHE = "public, max-age=1209600, immutable"
-"""As server.py says it: a CDN in front of the bucket gives it on."""
+"""As api/feed.py says it: a CDN in front of the bucket gives it on."""
 
 
 class S3Shelf:
@@ -44,6 +44,9 @@ class S3Shelf:
             except self._client.exceptions.NoSuchKey:
                 return None
         return content
+
+    def mark(self, name: str) -> object | None:
+        return None
 
     def batches(self) -> dict[str, int]:
         folder = f"{self._prefix}{BATCHES}/"

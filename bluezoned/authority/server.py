@@ -10,6 +10,7 @@ import base64
 import hashlib
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,8 +26,9 @@ from litestar.types import Scope
 
 from bluezoned import __version__, key_index, upload
 from bluezoned.authority import http_range
-from bluezoned.authority.api import gaen, laboratory
+from bluezoned.authority.api import gaen, laboratory, watching
 from bluezoned.authority.api.discretion import held
+from bluezoned.authority.api.feed import BATCH_CACHE, INDEX_CACHE
 from bluezoned.authority.house import House, public_key_pem
 from bluezoned.authority.portal import application as portal
 from bluezoned.authority.publish import StaleKeyError
@@ -37,19 +39,15 @@ from bluezoned.transparency_log import TILE
 
 log = logging.getLogger(__name__)
 
-INDEX_CACHE_S = 300
-"""Seconds that a cache may keep the index. Twelve of them pass between two hourly publications; without it each box's
-visit would reach this machine."""
-
-BATCH_CACHE_S = 14 * 86_400
-"""Seconds that a cache may keep a batch: for as long as it is listed. It never changes."""
-
 BODY_S = 30.0
 """Seconds in which an upload must have come: 3 KiB over the slowest modem take two. Without a limit, whoever sends a
 byte an hour holds a connection for ever."""
 
 PUBLISH_WAIT = 60_000
 """ms between two tries to publish what could not be yet: the clock is not set, the bucket refuses, another is at it."""
+
+Ready = Callable[[str], None]
+"""Told a sentence once the server answers."""
 
 _OCTETS = "application/octet-stream"
 
@@ -117,7 +115,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         response_headers=_FILE_HEADERS,
     )
     async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _file(request, house.publisher.shelf, INDEX, f"public, max-age={INDEX_CACHE_S}")
+        return await _file(request, house.publisher.shelf, INDEX, INDEX_CACHE)
 
     @get(
         "/v1/log",
@@ -129,7 +127,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         response_headers=_FILE_HEADERS,
     )
     async def transparency(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _file(request, house.publisher.shelf, LOG, f"public, max-age={INDEX_CACHE_S}")
+        return await _file(request, house.publisher.shelf, LOG, INDEX_CACHE)
 
     @get(
         "/v1/leaves/{number:int}",
@@ -140,8 +138,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         response_headers=_FILE_HEADERS,
     )
     async def leaves(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
-        cache = f"public, max-age={BATCH_CACHE_S}, immutable"
-        return await _file(request, house.publisher.shelf, f"{LEAVES}/{number}", cache)
+        return await _file(request, house.publisher.shelf, f"{LEAVES}/{number}", BATCH_CACHE)
 
     @get(
         "/v1/batches/{name:str}",
@@ -154,9 +151,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
     async def batch(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         if not key_index.is_batch_name(name):
             raise NotFoundException("there is no such batch")
-        return await _file(
-            request, house.publisher.shelf, f"{BATCHES}/{name}", f"public, max-age={BATCH_CACHE_S}, immutable"
-        )
+        return await _file(request, house.publisher.shelf, f"{BATCHES}/{name}", BATCH_CACHE)
 
     @post(
         "/v1/uploads",
@@ -198,6 +193,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             uploads,
             gaen.router(house, clock),
             laboratory.router(house, clock),
+            watching.router(house, clock),
             *portal.routes(house, clock, origin),
         ],
         # The document alone: the viewers that come with the framework load their scripts from other people's servers.

@@ -31,6 +31,9 @@ class Shelf(Protocol):
     def read(self, name: str) -> bytes | None:
         """None where there is none."""
 
+    def mark(self, name: str) -> object | None:
+        """Another one when the file is another one; None where that cannot be told in microseconds."""
+
     def batches(self) -> dict[str, int]:
         """The bytes of each batch's file, listed or left over, by its name without `batches/`."""
 
@@ -61,6 +64,13 @@ class DirectoryShelf:
             return None
         except OSError as error:
             raise ShelfError(f"cannot read what is published: {error.strerror}") from error
+
+    def mark(self, name: str) -> object | None:
+        try:
+            found = (self._directory / name).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def batches(self) -> dict[str, int]:
         directory = self._directory / BATCHES

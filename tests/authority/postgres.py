@@ -27,8 +27,10 @@ def _programs() -> Path:
 class Postgres:
     """One server; it must not run as root."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, is_durable: bool = False) -> None:
         self.directory = directory
+        # No fsync: no test pulls the machine's plug, and every one makes a database of its own.
+        self._fsync = "on" if is_durable else "off"
         self._data = directory / "data"
         self._bin = _programs()
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -46,8 +48,7 @@ class Postgres:
         self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
 
     def start(self) -> None:
-        # No fsync: no test pulls the machine's plug, and every one makes a database of its own.
-        options = f"-c listen_addresses='' -k {self.directory} -c fsync=off -c max_connections=200"
+        options = f"-c listen_addresses='' -k {self.directory} -c fsync={self._fsync} -c max_connections=200"
         self._run("pg_ctl", "start", "-D", self._data, "-w", "-l", self.directory / "log", "-o", options)
 
     def stop(self, how: str = "immediate") -> None:
@@ -65,10 +66,10 @@ class Postgres:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(is_durable: bool = False) -> Iterator[Postgres]:
     # Not pytest's own directory: only its owner may enter that, and the server is somebody else.
     directory = Path(tempfile.mkdtemp(prefix="bluezoned-postgres-"))
-    server = Postgres(directory)
+    server = Postgres(directory, is_durable)
     try:
         server.found()
         server.start()

@@ -102,3 +102,19 @@ async def test_laboratory_opens_and_revokes(served: Served) -> None:
             assert response.status == 401
         async with session.post(url, json={"name": "Nguyen"}, headers=headers) as response:
             assert response.status == 400
+
+
+async def test_watchers_are_told_numbers_and_nobody_else_is(served: Served) -> None:
+    async with aiohttp.ClientSession() as session:
+        served.code()
+        async with session.get(f"{served.url}/metrics") as response:
+            told = await response.text()
+        async with session.get(f"{served.url}/metrics", headers={"X-Forwarded-For": "192.0.2.1"}) as response:
+            assert response.status == 404
+        async with session.get(f"{served.url}/ready") as response:
+            assert await response.json() == {"status": "ok", "index_age_seconds": 0}
+
+    numbers = dict(line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#"))
+    assert float(numbers["bluezone_authority_codes_open"]) == 1
+    assert float(numbers["bluezone_authority_index_issued_timestamp_seconds"]) == NOON / 1000
+    assert "C-" not in told

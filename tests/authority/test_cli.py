@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bluezoned.authority.cli import main
+from bluezoned.authority.cli.program import main
 from bluezoned.demo.cast import program
 
 

@@ -136,6 +136,9 @@ class FatalShelf:
     def read(self, name: str) -> bytes | None:
         return self._shelf.read(name)
 
+    def mark(self, name: str) -> object | None:
+        return self._shelf.mark(name)
+
     def batches(self) -> dict[str, int]:
         self._act()
         return self._shelf.batches()

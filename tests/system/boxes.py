@@ -39,7 +39,7 @@ UP_S = 180
 def install() -> None:
     """The programs, units, users and policies of this tree, where a package would put them."""
     programs = {"bluezoned": "daemon", "bluezoned-sync": "sync", "bluezoned-display": "display.program",
-                "bluezonectl": "cli.program", "bluezone-authority": "authority.cli"}  # fmt: skip
+                "bluezonectl": "cli.program", "bluezone-authority": "authority.cli.program"}  # fmt: skip
     for name, module in programs.items():
         program = Path("/usr/bin") / name
         program.write_text(_PROGRAM.format(tree=TREE, module=module))

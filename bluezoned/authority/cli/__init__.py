@@ -1,0 +1,1 @@
+"""bluezone-authority: the commands, a module for each group."""
