@@ -23,12 +23,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bluezoned.feed.spool import Spool, batch_name
+from bluezoned.feed.spool import LOG, Spool, batch_name
 from bluezoned.protocols import registry
 from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.proximity import Ranging
 from bluezoned.tracing.store import Store
 from tests.bench import limit, naive, national_day
+from tests.logbook import Logbook
 
 MILLION = 1_000_000
 A_DAY = 5_000
@@ -49,6 +50,7 @@ class Bench:
             store.put_encounters(day.encounters)
         inbox = Spool(directory / "spool").inbox
         os.link(day.export, inbox.directory / batch_name(1, "bench.zip"))
+        inbox.write(LOG, Logbook(national_day.SIGNING_KEY).signed([day.export.read_bytes()]))
         (directory / "planted").write_bytes(pickle.dumps(day.planted))
 
     def run(self, masked: bool) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def apply_batch(directory: Path, protocol_name: str) -> dict[str, Any]:
         with Store(Path(place) / "bluezoned.db", national_day.STORE_KEY, os.urandom) as store:
             device = Device(settings, store, os.urandom)
             inbox = Spool(directory / "spool").inbox
+            device.apply_log(inbox.read(LOG) or b"")
             (name,) = inbox.names("batch-")
             begun = time.process_time()
             file = inbox.open(name)

@@ -326,7 +326,7 @@ def test_consent_tells_how_loud_published_keys_were_in_company(
     own, ill = crowd[:2]
     gather(crowd, minutes, {1: -60, 2: -70, 3: -70, 4: -70, 5: -70})
     keys = ill.published(NINE + HOUR, Tier.F0)
-    apply(own.device, batch(own, 1, keys), TUESDAY_NOON)
+    own.take(batch(own, 1, keys), TUESDAY_NOON)
 
     message = consented(own, TUESDAY_NOON)
 
@@ -337,7 +337,7 @@ def test_consent_tells_how_loud_published_keys_were_in_company(
 def test_key_met_without_company_is_not_told_of(boxes: tuple[Box, Box, Box]) -> None:
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
-    apply(a.device, batch(a, 1, b.published(NINE + HOUR, Tier.F0)), TUESDAY_NOON)
+    a.take(batch(a, 1, b.published(NINE + HOUR, Tier.F0)), TUESDAY_NOON)
 
     assert consented(a, TUESDAY_NOON).hearings == ()
 
@@ -346,10 +346,10 @@ def test_key_that_others_heard_louder_is_farther_than_it_seemed(boxes: tuple[Box
     a, b, _ = boxes
     meet(a, b, NINE, 20, NEAR)
     keys = b.published(NINE + HOUR, Tier.F0)
-    apply(a.device, batch(a, 1, keys), TUESDAY_NOON)
+    a.take(batch(a, 1, keys), TUESDAY_NOON)
     assert a.device.alert().tier is Tier.F1
 
-    apply(a.device, batch(a, 2, tuple(replace(key, loudness=12) for key in keys)), TUESDAY_NOON + HOUR)
+    a.take(batch(a, 2, tuple(replace(key, loudness=12) for key in keys)), TUESDAY_NOON + HOUR)
 
     assert a.device.alert().tier is None
     a.restart()
@@ -638,7 +638,9 @@ def test_erasing_while_a_list_is_compared_makes_no_case_of_whom_is_met_next(boxe
     a, b, c = boxes
     meet(a, b, NINE, 20, NEAR)
     keys = a.published(TUESDAY_NOON - DAY, Tier.F0)
-    steps = b.device.apply_export(BytesIO(batch(a, 1, keys, at=TUESDAY_NOON + HOUR)), TUESDAY_NOON + HOUR)
+    data = batch(a, 1, keys, at=TUESDAY_NOON + HOUR)
+    b.device.apply_log(b.logbook.signed([data]))
+    steps = b.device.apply_export(BytesIO(data), TUESDAY_NOON + HOUR)
     next(steps)
 
     b.device.erase()
