@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -17,7 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bluezoned import key_export, key_index, upload
+from bluezoned.alert.gpio import GpioOutput
+from bluezoned.alert.gpiod_pins import GpiodFactory, find_chip
+from bluezoned.alert.pattern import Colour, Tone
+from bluezoned.alert.wiring import Channel, Wiring
 from bluezoned.control import names
+from bluezoned.errors import AlertError
 from bluezoned.export_message import KeyExport
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
@@ -195,3 +201,39 @@ def publish_a_case(air: Air, box: Box, authority: Authority) -> None:
     published = round(time.time() * 1000)
     keys = (protocol.publish(key, until),)
     authority.publish(KeyExport("bluezone", 1, keys[0].start, published, "VN", keys))
+
+
+def test_a_dimmed_light_and_a_tone_switch_their_line(chip: Chip) -> None:
+    """Without a box: libgpiod's pins below gpiozero make both themselves. How evenly cannot be said of an emulation."""
+    with closing(GpiodFactory(find_chip())) as pins, Lamp(chip, RED, BUZZER) as lamp:
+        lights = GpioOutput(Wiring({Channel.RED: RED, Channel.GREEN: GREEN}), pins, level=0.5)
+        buzzer = GpioOutput(Wiring({}, buzzer=BUZZER, buzzer_is_passive=True), pins)
+        lights.show(Colour.RED, None)
+        within(20, lambda: lamp.lit[RED] >= 5, "the dimmed light goes on and off")
+        lights.show(Colour.DARK, None)
+        buzzer.show(Colour.DARK, Tone.LOW)
+        within(20, lambda: lamp.lit[BUZZER] >= 5, "the tone goes on and off")
+        buzzer.show(Colour.DARK, None)
+        before = dict(lamp.lit)
+        time.sleep(1)
+
+        assert not chip.is_high(RED)
+        assert not chip.is_high(BUZZER)
+        assert lamp.lit == before
+        lights.close()
+        buzzer.close()
+
+
+def test_what_holds_a_pin_is_told(chip: Chip) -> None:
+    with closing(GpiodFactory(find_chip())) as taken, closing(GpiodFactory(find_chip())) as pins:
+        held = GpioOutput(Wiring({Channel.ANY: RED}), taken)
+        with pytest.raises(AlertError, match=f"the only light on GPIO{RED}.*busy"):
+            GpioOutput(Wiring({Channel.ANY: RED}), pins)
+        held.close()
+    with closing(GpiodFactory(find_chip())) as pins:
+        GpioOutput(Wiring({Channel.ANY: RED}), pins).close()
+
+
+def test_without_a_chip_of_a_pi_it_says_so() -> None:
+    with pytest.raises(AlertError, match=r"no GPIO pins of a Raspberry Pi were found \(alert.gpio_chip"):
+        find_chip()
