@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -25,17 +26,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crowd-minutes", type=float, default=2.5, help="how long the crowd of test_crowd stays")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # By the environment: this module is known by two names, to pytest and to the tests.
+    os.environ["BLUEZONED_PATIENCE"] = str(config.getoption("--patience"))
+
+
+def patient(seconds: float) -> float:
+    """A bound of time as the machine's load allows."""
+    return seconds * float(os.environ["BLUEZONED_PATIENCE"])
+
+
 def run(*command: str, check: bool = True) -> str:
     """What a command printed."""
-    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=90).stdout
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=patient(90)).stdout
 
 
 def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
     """Seconds until it held. Fails when it does not, with `what` there is instead."""
     begun = time.monotonic()
     while not holds():
-        if time.monotonic() - begun > seconds:
-            pytest.fail(f"not within {seconds:.0f} s: {what()}")
+        if time.monotonic() - begun > patient(seconds):
+            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
         time.sleep(0.2)
     return time.monotonic() - begun
 
@@ -44,8 +55,8 @@ async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[
     """The same, in a loop that has other work."""
     begun = time.monotonic()
     while not holds():
-        if time.monotonic() - begun > seconds:
-            pytest.fail(f"not within {seconds:.0f} s: {what()}")
+        if time.monotonic() - begun > patient(seconds):
+            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
         await asyncio.sleep(0.2)
     return time.monotonic() - begun
 
@@ -85,13 +96,6 @@ def is_powered(adapter: str) -> bool:
     """As bluetoothd says."""
     command = ("busctl", "get-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered")
     return run(*command, check=False).strip() == "b true"
-
-
-@pytest.fixture(scope="session")
-def patience(pytestconfig: pytest.Config) -> float:
-    """What the bounds of the requirements are multiplied with: 1, but where the machine has other work."""
-    factor: float = pytestconfig.getoption("--patience")
-    return factor
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ NOT_AS_WHEELS = ("systemd-python",)
 """Has none, so it comes from Debian."""
 
 BOOT_S = 300
-TESTS_S = 2400
+TESTS_S = 3600
 """Seconds. A boot takes 30 to 60 under emulation, the tests some minutes; these are for machines under load."""
 
 COLLECT = """
@@ -185,14 +185,14 @@ def run(arguments: list[str]) -> int:
         else:
             shutil.copy(source, carried / name)
     wanted = arguments if any(not word.startswith("-") for word in arguments) else ["tests/system", *arguments]
-    options = "-o addopts= -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
+    options = "-o addopts= -o timeout=1200 -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
     pytest = f"python3 -m pytest {options} {' '.join(map(_quoted, wanted))}"
     # Compiled once, and not by each of the programs under emulation.
-    order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; python3 -m compileall -q -j 2 /opt/tree/bluezoned", 120)
+    order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; python3 -m compileall -q -j 2 /opt/tree/bluezoned", 600)
     try:
         return order(f"cd /opt/tree && {pytest}", TESTS_S)
     finally:
-        order(COLLECT, 120, show=False)
+        order(COLLECT, 600, show=False)
         shutil.rmtree(RESULTS, ignore_errors=True)
         shutil.copytree(SHARE / "results", RESULTS)
         say(f"air log, journal and junit.xml are in {RESULTS}")

@@ -14,7 +14,7 @@ import pytest
 
 from bluezoned.protocols import bluezone, gaen
 from bluezoned.radio import bluez_advertiser
-from tests.system.conftest import EXTENDED, LEGACY, eventually
+from tests.system.conftest import EXTENDED, LEGACY, eventually, patient
 from tests.system.medium.client import Air, Packet
 from tests.system.radio_at_work import APP_DATA, APP_ROLLING_ID, AtWork, at_work, number_of, numbered
 
@@ -25,8 +25,7 @@ ROTATIONS = 96
 Record = Callable[[str, object], None]
 
 
-@pytest.mark.timeout(900)
-async def test_no_packet_mixes_old_and_new(air: Air, patience: float, record_property: Record) -> None:
+async def test_no_packet_mixes_old_and_new(air: Air, record_property: Record) -> None:
     """On a controller of each kind at once, scanning all the while."""
     async with at_work(air, EXTENDED[0]) as extended, at_work(air, LEGACY[0]) as legacy:
         found = await asyncio.gather(rotations(extended), rotations(legacy))
@@ -35,8 +34,8 @@ async def test_no_packet_mixes_old_and_new(air: Air, patience: float, record_pro
             record_property(f"{kind}_{name}", figure)
             print(f"{kind} {name} {figure}")
         rotated.mix_nothing()
-        assert rotated.figures()["median_gap_s"] <= 1 * patience
-        assert rotated.figures()["median_late_s"] <= 2 * patience
+        assert rotated.figures()["median_gap_s"] <= patient(1)
+        assert rotated.figures()["median_late_s"] <= patient(2)
 
 
 @dataclass(frozen=True)

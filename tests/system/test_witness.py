@@ -29,17 +29,17 @@ async def works(air: Air, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list
         yield works
 
 
-async def test_an_advertisement_that_is_not_heard_is_told_and_mended(works: list[AtWork], patience: float) -> None:
+async def test_an_advertisement_that_is_not_heard_is_told_and_mended(works: list[AtWork]) -> None:
     for work in works:
         work.air.order("gag", tx=work.controller)
     for work in works:
         health = work.radio.health
-        await eventually(60 * patience, lambda health=health: not health().advertising, health)
+        await eventually(60, lambda health=health: not health().advertising, health)
         assert "does not reach its second adapter" in health().problem
         assert health().hearing
     for work in works:
         work.air.order("ungag", tx=work.controller)
-    await asyncio.gather(*(work.proves_itself(1, 30 * patience) for work in works))
+    await asyncio.gather(*(work.proves_itself(1, 30) for work in works))
 
 
 async def test_an_ear_in_an_empty_room_is_trusted(works: list[AtWork]) -> None:
