@@ -25,7 +25,7 @@ MINUTE = 60_000
 STRENGTH = 2.0
 """Power of the milliwatts whose mean is a minute's level. Fading takes away far more than it adds, so that the strong
 packets tell the distance: area under the curve of a minute on the open recordings .682 with the mean in dB, .703 at
-half (the mean of the milliwatts), .708 here, .709 at twice, where a minute of few packets reads 2 dB lower than one of
+half (the mean of the milliwatts), .708 here, .710 at twice, where a minute of few packets reads 2 dB lower than one of
 many; each of the five sets gains at each step from .682 to .708. Always without the strongest packet (see FEW)."""
 
 FEW = 8
@@ -141,26 +141,26 @@ the transmitter and the scene (7^2 - 3 * 3.5^2 = 3.5^2, rounded up)."""
 OWN_SCATTER = 1.0
 """dB, scale of the logistic of what is a smoothed minute's own. Half a dozen packets of 4 dB, smoothed over five
 minutes, leave 0.8 dB s.d.; movement within a minute as much again. Doubled, far peers gather minutes by sheer
-patience: cost of the five-minute rule in simulated crowds .53 to .56, in acted scenes .42 to .49; halved, no change."""
+patience: cost of the rule of fifteen minutes in acted scenes .26 to .35; halved, no change."""
 
 OFFSET_PEERS = 3
 """Peers that weigh as much as the prior (no offset): variance of peers' levels at their unknown distances, about
-6 dB squared, over that of offsets, 3.5 dB squared. At 1.5 and at 6 the boundary of simulated crowds is off by 3.0 and
-2.9 dB, as with 3; at 0 one lone stranger would shift the scale by his own distance."""
+6 dB squared, over that of offsets, 3.5 dB squared. At 1.5 and at 6 the boundary of simulated crowds is off by 3.2 and
+3.1 dB, as with 3; at 0 one lone stranger would shift the scale by his own distance."""
 
 CROWD_QUIET = 0.25
 """Share of a crowd's minutes below the quieter of the two levels midway between which the boundary lies. The two were
 chosen for a small error in each of seven kinds of simulated scenes, from a full table to a shop in which one minute in
-ten is near: the boundary is off by 2.9 dB, 3.7 in the worst scene; by 5.1 with no crowd; by 4.4 and 5.4 midway between
-the tenths, which takes it for granted that as many are near as far. Halved, 3.4 and 4.4; doubled, 2.9 and 4.0."""
+ten is near: the boundary is off by 3.1 dB, 4.1 in the worst scene; by 5.0 with no crowd. Halved, 3.5 and 4.6; doubled,
+3.2 and 5.1."""
 
 CROWD_LOUD = 0.975
-"""Share below the louder of the two. With twice as many above, the boundary is off by 3.2 dB, 4.2 in the worst scene;
-with half as many by 2.8 and 3.4, but one minute in eighty is one peer's whim."""
+"""Share below the louder of the two. With twice as many above, the boundary is off by 3.3 dB, 4.3 in the worst scene;
+with half as many by 3.0 and 4.0, but one minute in eighty is one peer's whim."""
 
 CROWD_BOUND = 6.0
 """dB that a crowd can move the boundary, either way: half as much again as the s.d. of a scene. Halved, the boundary of
-simulated crowds is off by 3.6 dB instead of 2.9; doubled, by 2.7, but a crowd that keeps its distance, however loud its
+simulated crowds is off by 3.7 dB instead of 3.1; doubled, by 2.9, but a crowd that keeps its distance, however loud its
 members' boxes, would be taken for a near one."""
 
 FEWEST_TOLD = 5
@@ -173,12 +173,12 @@ the place where two people met."""
 
 TOLD_BOUND = 12
 """dB that one receiver's word about a peer can count, either way: the whole range from 1 to 4 m. A liar among five
-moves the offset by 1.5 dB. Halved, it cuts honest words too (area under the curve of the acted scenes .897 to .890);
+moves the offset by 2 dB. Halved, it cuts honest words too (area under the curve of the acted scenes .895 to .889);
 doubled, nothing is gained and a liar moves 3 dB."""
 
 KERNEL = (1.0, 2.0, 3.0, 2.0, 1.0)
 """Weights of the minutes -2..+2 in a smoothed level. People stay for minutes: without smoothing the area under the
-curve of the acted scenes falls from .897 to .883; twice as wide, that of simulated crowds from .810 to .799."""
+curve of the acted scenes falls from .895 to .879; twice as wide, that of simulated crowds from .786 to .768."""
 
 BRIDGED = 2
 """Minutes of silence between two heard minutes that count as heard; the kernel must reach over them. From 0 to 4 no
