@@ -139,10 +139,10 @@ def commitment(salt: bytes, code_digest: bytes) -> bytes:
     return hashlib.sha256(salt + code_digest).digest()
 
 
-def codes_root(commitments: Sequence[bytes], padding: Sequence[bytes]) -> bytes:
-    """Of one leaf. padding: as many random commitments as `padding_needed` says. Sorted, so that neither their order
-    nor which ones are padding tells anything."""
-    return merkle_tree.root([merkle_tree.leaf_hash(each) for each in sorted((*commitments, *padding))])
+def codes_root(commitments: Sequence[bytes]) -> bytes:
+    """Of one leaf; commitments: with the random ones that `padding_needed` asks for. Sorted, so that neither their
+    order nor which ones are padding tells anything."""
+    return merkle_tree.root([merkle_tree.leaf_hash(each) for each in sorted(commitments)])
 
 
 def padding_needed(commitments: int) -> int:

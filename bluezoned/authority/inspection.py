@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from bluezoned import key_export, key_index, key_rotation
+from bluezoned import key_export, key_index, key_rotation, transparency_log
+from bluezoned.authority import log_audit
 from bluezoned.authority.house import House
-from bluezoned.authority.shelf import BATCHES, INDEX
+from bluezoned.authority.log_store import LogRecords
+from bluezoned.authority.shelf import BATCHES, INDEX, LOG
 from bluezoned.key_export import KeyExportError
 from bluezoned.key_index import KeyIndex
 from bluezoned.signed_document import DocumentError
@@ -34,6 +36,21 @@ def problems(house: House, at: int) -> Iterator[str]:
     if at >= index.issued + 2 * house.settings.publish.every_s * 1000:
         yield f"nothing was published for {(at - index.issued) // 60_000} minutes: see the log for why"
     yield from _of_batches(house, index)
+    yield from _of_log(house, index)
+
+
+def _of_log(house: House, index: KeyIndex) -> Iterator[str]:
+    content = house.publisher.shelf.read(LOG)
+    if content is None:
+        yield "the transparency log is missing: publish again"
+        return
+    try:
+        published = transparency_log.read(content, house.secrets.signing_key.public_key())
+    except DocumentError as error:
+        yield str(error)
+        return
+    with house.store.snapshot() as seen:
+        yield from log_audit.problems(LogRecords(seen.connection), published, index)
 
 
 def _of_batches(house: House, index: KeyIndex) -> Iterator[str]:

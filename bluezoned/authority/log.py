@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bluezoned import merkle_tree, transparency_log
-from bluezoned.authority.log_store import LogRecords
+from bluezoned.authority.log_store import Commitment, LogRecords
+from bluezoned.errors import StoreError
 from bluezoned.key_index import KeyIndex
 from bluezoned.merkle_tree import HASH_SIZE, Frontier
 from bluezoned.protocols.protocol import DAY, Random
@@ -17,13 +18,38 @@ def extend(records: LogRecords, batches: tuple[LoggedBatch, ...], at: int, rando
     newest = records.newest()
     if not batches and newest is not None and newest // DAY >= at // DAY:
         return
-    salts = {digest: random(transparency_log.SALT_SIZE) for digest in records.uncommitted_codes()}
-    commitments = [transparency_log.commitment(salt, digest) for digest, salt in salts.items()]
-    padding = [random(HASH_SIZE) for _ in range(transparency_log.padding_needed(len(commitments)))]
-    codes = transparency_log.codes_root(commitments, padding)
+    commitments = [_commit(digest, random(transparency_log.SALT_SIZE)) for digest in records.uncommitted_codes()]
+    needed = transparency_log.padding_needed(len(commitments))
+    commitments += [Commitment(random(HASH_SIZE), None, None) for _ in range(needed)]
+    codes = transparency_log.codes_root([each.value for each in commitments])
     # A clock that was put back must not make a later leaf look like an earlier one.
     entry = Entry(len(records.hashes()), max(at, newest or 0), codes, batches)
-    records.put_leaf(entry, merkle_tree.leaf_hash(entry.content()), salts)
+    records.put_leaf(entry, merkle_tree.leaf_hash(entry.content()), commitments)
+
+
+def _commit(digest: bytes, salt: bytes) -> Commitment:
+    return Commitment(transparency_log.commitment(salt, digest), salt, digest)
+
+
+def adopt(records: LogRecords, published: TransparencyLog) -> int:
+    """Take back the leaves that were published and that a restored backup does not have, for boxes have seen them.
+    Gives the newest batch that they tell, 0 when nothing was missing. StoreError when what was published is no
+    continuation of what is remembered: then this database is another authority's, or was changed."""
+    hashes = records.hashes()
+    missing = published.size - len(hashes)
+    if missing <= 0:
+        return 0
+    before = Frontier().extended(hashes[: published.first])
+    if before.peaks != published.peaks or published.leaves[: len(hashes) - published.first] != tuple(
+        hashes[published.first :]
+    ):
+        raise StoreError("what was published before is no continuation of the log in this database: restore a later "
+                         "backup, or remove nothing and ask for help")  # fmt: skip
+    entries = {entry.leaf: entry for entry in published.entries}
+    for number in range(len(hashes), published.size):
+        leaf_hash = published.leaves[number - published.first]
+        records.adopt_leaf(number, published.at, leaf_hash, entries.get(number))
+    return max((batch.sequence for entry in published.entries for batch in entry.batches), default=0)
 
 
 def told(records: LogRecords, index: KeyIndex) -> TransparencyLog:

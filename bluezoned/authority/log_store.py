@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from bluezoned.authority.tables import batch, code, commitment, leaf, leaf_batch
+from bluezoned.authority.tables import batch, code, commitment, key, leaf, leaf_batch
 from bluezoned.transparency_log import Entry, LoggedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What a leaf commits to."""
+
+    value: bytes
+    """32 bytes."""
+    salt: bytes | None
+    """None of padding."""
+    digest: bytes | None
+    """Of the code; None of padding, and of a code that is no longer known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf as it is stored."""
+
+    number: int
+    at: int
+    codes: bytes | None
+    hash: bytes
 
 
 class LogRecords:
@@ -39,39 +62,75 @@ class LogRecords:
         rows = self._db.execute(select(code.c.digest).where(~known.exists()).order_by(code.c.digest))
         return [bytes(digest) for (digest,) in rows]
 
-    def put_leaf(self, entry: Entry, leaf_hash: bytes, salts: Mapping[bytes, bytes]) -> None:
-        """salts: of each code that the leaf commits to, by its digest."""
-        self._db.execute(insert(leaf).values(number=entry.leaf, at=entry.at, codes=entry.codes, hash=leaf_hash))
-        if entry.batches:
-            self._db.execute(
-                insert(leaf_batch),
-                [{"sequence": b.sequence, "leaf": entry.leaf, "sha256": b.sha256} for b in entry.batches],
-            )
-        if salts:
-            self._db.execute(
-                insert(commitment),
-                [{"digest": digest, "leaf": entry.leaf, "salt": salt} for digest, salt in salts.items()],
-            )
+    def put_leaf(self, entry: Entry, leaf_hash: bytes, commitments: Iterable[Commitment]) -> None:
+        """A leaf with what it commits to."""
+        self._put(entry, leaf_hash, entry.codes)
+        rows = [
+            {"value": each.value, "leaf": entry.leaf, "digest": each.digest, "salt": each.salt} for each in commitments
+        ]
+        if rows:
+            self._db.execute(insert(commitment), rows)
+
+    def adopt_leaf(self, number: int, at: int, leaf_hash: bytes, entry: Entry | None) -> None:
+        """One that was published and that a restored backup does not have. `entry` where it is still told."""
+        if entry is None:
+            self._db.execute(insert(leaf).values(number=number, at=at, codes=None, hash=leaf_hash))
+        else:
+            self._put(entry, leaf_hash, entry.codes)
+
+    def _put(self, entry: Entry, leaf_hash: bytes, codes: bytes) -> None:
+        self._db.execute(insert(leaf).values(number=entry.leaf, at=entry.at, codes=codes, hash=leaf_hash))
+        rows = [{"sequence": b.sequence, "leaf": entry.leaf, "sha256": b.sha256} for b in entry.batches]
+        if rows:
+            self._db.execute(insert(leaf_batch), rows)
 
     def entries(self, sequences: Iterable[int]) -> tuple[Entry, ...]:
         """The leaves that tell of batches from the least of these numbers on, oldest first."""
         least = min(sequences, default=None)
         if least is None:
             return ()
-        first = select(func.min(leaf_batch.c.leaf)).where(leaf_batch.c.sequence >= least).scalar_subquery()
+        return tuple(e for e in self.all_entries() if e.batches and e.batches[-1].sequence >= least)
+
+    def commitments(self, number: int) -> list[Commitment]:
+        """Of leaf `number`, as far as they are kept."""
+        rows = self._db.execute(select(commitment).where(commitment.c.leaf == number))
+        return [Commitment(bytes(r.value), r.salt and bytes(r.salt), r.digest and bytes(r.digest)) for r in rows]
+
+    def leaves(self) -> list[Leaf]:
+        """All of them."""
+        rows = self._db.execute(select(leaf).order_by(leaf.c.number))
+        return [Leaf(r.number, r.at, None if r.codes is None else bytes(r.codes), bytes(r.hash)) for r in rows]
+
+    def all_entries(self) -> tuple[Entry, ...]:
+        """The content of every leaf that is known whole."""
         batches: dict[int, list[LoggedBatch]] = {}
-        for row in self._db.execute(
-            select(leaf_batch).where(leaf_batch.c.leaf >= first).order_by(leaf_batch.c.sequence)
-        ):
+        for row in self._db.execute(select(leaf_batch).order_by(leaf_batch.c.sequence)):
             batches.setdefault(row.leaf, []).append(LoggedBatch(row.sequence, bytes(row.sha256)))
-        rows = self._db.execute(select(leaf).where(leaf.c.number >= first).order_by(leaf.c.number))
         return tuple(
-            Entry(row.number, row.at, bytes(row.codes), tuple(batches[row.number]))
-            for row in rows
-            if row.number in batches
+            Entry(one.number, one.at, one.codes, tuple(batches.get(one.number, ())))
+            for one in self.leaves()
+            if one.codes is not None
         )
 
-    def commitments(self, number: int) -> list[tuple[bytes, bytes]]:
-        """Salt and digest of each code that leaf `number` commits to and that is still known."""
-        rows = self._db.execute(select(commitment.c.salt, commitment.c.digest).where(commitment.c.leaf == number))
-        return [(bytes(salt), bytes(digest)) for salt, digest in rows]
+    def keys_without_code(self) -> int:
+        """Published by cases none of whose codes stands in a leaf at or before that of the batch; of cases that still
+        have codes, as those that are past retention prove nothing."""
+        committed = (
+            select(commitment.c.leaf)
+            .join(code, code.c.digest == commitment.c.digest)
+            .where(code.c.case_id == key.c.case_id, commitment.c.leaf <= leaf_batch.c.leaf)
+        )
+        has_codes = select(code.c.digest).where(code.c.case_id == key.c.case_id)
+        found: int = self._db.execute(
+            select(func.count())
+            .select_from(key.join(leaf_batch, leaf_batch.c.sequence == key.c.published_in))
+            .where(has_codes.exists(), ~committed.exists())
+        ).scalar_one()
+        return found
+
+    # retention
+
+    def prune(self, before: int) -> None:
+        """Commitments of leaves that were added before `before` (ms); the leaves stay."""
+        old = select(leaf.c.number).where(leaf.c.at < before)
+        self._db.execute(delete(commitment).where(commitment.c.leaf.in_(old)))

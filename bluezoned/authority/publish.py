@@ -27,6 +27,7 @@ from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random
+from bluezoned.signed_document import DocumentError
 from bluezoned.transparency_log import LoggedBatch
 
 LEASE = 5 * 60_000
@@ -122,6 +123,7 @@ class _Run:
 
     def publish(self) -> Published:
         self._require_current_key()
+        self._take_back_the_log()
         self._withdraw_lost()
         done = [batch for name in registry.NAMES for batch in self._publish_protocol(name)]
         self._renew_index()
@@ -224,6 +226,7 @@ class _Run:
             self._require_lease(transaction)
             transaction.prune(self.at - self.of.manner.retention)
             ExchangeRecords(transaction.connection).prune(self.at - self.of.manner.retention)
+            LogRecords(transaction.connection).prune(self.at - self.of.manner.retention)
             StaffRecords(transaction.connection).prune(self.at, self.at - sign_in.LONGEST)
             # Boxes refuse an index older than one they have seen: a clock put back must not silence the authority.
             issued = max(self.at, transaction.fact("index issued"))
@@ -248,6 +251,20 @@ class _Run:
         self.of.shelf.put(LOG, transparency_log.write(ending, self.of.secrets.signing_key))
         self.of.shelf.put(INDEX, key_index.write(index, self.of.secrets.signing_key))
         self._remove_unlisted({batch.name for batch in index.batches}, index.sequence)
+
+    def _take_back_the_log(self) -> None:
+        """A restored backup knows less than boxes have seen: neither a leaf nor a batch's number is used again."""
+        content = self.of.shelf.read(LOG)
+        if content is None:
+            return
+        try:
+            published = transparency_log.read(content, self.of.secrets.signing_key.public_key())
+        except DocumentError:
+            return  # damaged, or of a key that was replaced since: then the database is the word
+        with self.of.store.transaction() as transaction:
+            self._require_lease(transaction)
+            newest = log.adopt(LogRecords(transaction.connection), published)
+            transaction.put_fact("newest batch", max(newest, transaction.fact("newest batch")))
 
     def _signed_digest(self, name: str) -> bytes:
         content = self.of.shelf.read(f"{BATCHES}/{name}")

@@ -111,10 +111,10 @@ leaf = Table(
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("at", BigInteger, nullable=False),
-    Column("codes", LargeBinary, nullable=False),
+    Column("codes", LargeBinary),
     Column("hash", LargeBinary, nullable=False),
 )
-"""Of the transparency log; none is ever forgotten."""
+"""Of the transparency log; none is ever forgotten. `codes` is unknown of one that a restored backup did not have."""
 
 leaf_batch = Table(
     "leaf_batch",
@@ -127,8 +127,9 @@ leaf_batch = Table(
 commitment = Table(
     "commitment",
     METADATA,
-    Column("digest", ForeignKey("code.digest", ondelete="CASCADE"), primary_key=True),
+    Column("value", LargeBinary, primary_key=True),
     Column("leaf", ForeignKey("leaf.number"), nullable=False, index=True),
-    Column("salt", LargeBinary, nullable=False),
+    Column("digest", ForeignKey("code.digest", ondelete="SET NULL"), index=True),
+    Column("salt", LargeBinary),
 )
-"""Which leaf commits to a code that is still known."""
+"""What a leaf commits to, padding too, which has no salt and never had a code."""

@@ -3,10 +3,13 @@
 import hashlib
 
 import pytest
+from sqlalchemy import text
 
 from bluezoned import key_export, merkle_tree, transparency_log
+from bluezoned.authority import inspection
+from bluezoned.authority.database import METADATA
 from bluezoned.authority.log_store import LogRecords
-from bluezoned.authority.verification import Kind
+from bluezoned.authority.verification import Code, Kind
 from bluezoned.merkle_tree import Frontier
 from bluezoned.protocols.protocol import DAY, Tier
 from bluezoned.transparency_log import FEWEST_COMMITMENTS, TILE, TransparencyLog
@@ -74,12 +77,14 @@ def test_every_code_is_committed_to_and_none_is_told(ward: Ward) -> None:
     with ward.store.snapshot() as seen:
         records = LogRecords(seen.connection)
         kept, uncommitted = records.commitments(0), records.uncommitted_codes()
-    assert (len(kept), uncommitted) == (6, [])
-    padding = FEWEST_COMMITMENTS - len(kept)
-    assert transparency_log.padding_needed(len(kept)) == padding
+    assert (len(kept), uncommitted) == (FEWEST_COMMITMENTS, [])
+    assert sum(each.digest is not None for each in kept) == len(codes) + 1
+    assert told(ward).entries[0].codes == transparency_log.codes_root([each.value for each in kept])
     published = ward.publisher.shelf.read("log") or b""
     assert not any(code.encode() in published for code in codes)
-    assert not any(digest in published or salt in published for salt, digest in kept)
+    assert not any(
+        bytes(value) in published for each in kept for value in (each.digest, each.salt, each.value) if value
+    )
 
 
 def test_a_run_that_was_killed_before_its_leaf_is_made_good(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +116,72 @@ def test_a_restart_goes_on_with_the_same_log(ward: Ward) -> None:
     publish_key(again, NOON + DAY)
 
     assert transparency_log.continued(told(again), Frontier().extended(before.leaves)).size == 2
+
+
+def test_a_restored_backup_takes_back_the_leaves_that_boxes_have_seen(ward: Ward) -> None:
+    publish_key(ward, NOON)
+    with ward.database.reading() as seen:
+        backup = {table: seen.execute(table.select()).mappings().all() for table in METADATA.sorted_tables}
+    publish_key(ward, NOON + DAY)
+    before = told(ward)
+    with ward.database.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            if table.name != "audit":
+                connection.execute(table.delete())
+        for table, rows in backup.items():
+            if rows and table.name != "audit":
+                connection.execute(table.insert(), [dict(row) for row in rows])
+
+    publish_key(ward, NOON + 2 * DAY)
+
+    after = told(ward)
+    assert transparency_log.continued(after, Frontier().extended(before.leaves)).size == 3
+    assert [batch.sequence for batch in ward.index().batches] == [1, 3]
+
+
+def test_an_audit_finds_nothing_where_all_is_well(ward: Ward) -> None:
+    publish_key(ward, NOON)
+    ward.code(at=NOON)
+    publish_key(ward, NOON + DAY)
+
+    assert list(inspection.problems(ward.house, NOON + DAY)) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE leaf SET at = at + 1 WHERE number = 0", "leaf 0 of the log was changed"),
+        ("DELETE FROM commitment WHERE salt IS NOT NULL", "without a code that the log"),
+        (
+            "UPDATE commitment SET salt = NULL, digest = NULL WHERE leaf = 0",
+            "without a code that the log had committed",
+        ),
+        ("DELETE FROM leaf_batch WHERE sequence = 1", "leaf 0 of the log was changed"),
+    ],
+)
+def test_an_audit_finds_what_an_insider_changed(ward: Ward, statement: str, found: str) -> None:
+    publish_key(ward, NOON)
+    publish_key(ward, NOON + DAY)
+    with ward.database.writing() as connection:
+        connection.execute(text(statement))
+
+    problems = list(inspection.problems(ward.house, NOON + DAY))
+
+    assert any(found in problem for problem in problems), problems
+
+
+def test_keys_that_an_insider_slips_in_are_found(ward: Ward) -> None:
+    """Somebody with the database publishes a key for a case whose code never was."""
+    publish_key(ward, NOON)
+    stranger = key(NOON - NOON % DAY - DAY)
+    case = ward.authority.open_case(Tier.F0, NOON)
+    with ward.store.transaction() as transaction:
+        transaction.put_upload(bytes(16), bytes(32), case.id, NOON, b"", [stranger])
+        transaction.put_code(Code(bytes(32), case.id, NOON, NOON + DAY))
+    ward.publisher.publish(NOON + DAY)
+    with ward.database.writing() as connection:
+        connection.execute(text("UPDATE commitment SET digest = NULL, salt = NULL WHERE leaf = 1"))
+
+    problems = list(inspection.problems(ward.house, NOON + DAY))
+
+    assert any("1 keys were published without a code" in problem for problem in problems), problems

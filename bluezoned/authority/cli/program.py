@@ -27,6 +27,7 @@ from bluezoned.authority.cli.context import (
 )
 from bluezoned.authority.cli.operation import OPERATIONS
 from bluezoned.authority.cli.serving import serve
+from bluezoned.authority.cli.transparency import log
 from bluezoned.authority.house import found_house
 from bluezoned.authority.office import Registration
 from bluezoned.authority.staff import OPERATOR, Role
@@ -61,6 +62,7 @@ def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
 
 
 main.add_command(serve)
+main.add_command(log)
 for operation in OPERATIONS:
     main.add_command(operation)
 

@@ -12,7 +12,7 @@ def upgrade() -> None:
         "leaf",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Column("codes", sa.LargeBinary, nullable=False),
+        sa.Column("codes", sa.LargeBinary),
         sa.Column("hash", sa.LargeBinary, nullable=False),
     )
     op.create_table(
@@ -23,7 +23,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "commitment",
-        sa.Column("digest", sa.LargeBinary, sa.ForeignKey("code.digest", ondelete="CASCADE"), primary_key=True),
+        sa.Column("value", sa.LargeBinary, primary_key=True),
         sa.Column("leaf", sa.Integer, sa.ForeignKey("leaf.number"), nullable=False, index=True),
-        sa.Column("salt", sa.LargeBinary, nullable=False),
+        sa.Column("digest", sa.LargeBinary, sa.ForeignKey("code.digest", ondelete="SET NULL"), index=True),
+        sa.Column("salt", sa.LargeBinary),
     )
