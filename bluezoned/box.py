@@ -242,6 +242,8 @@ class Box:
             sentence=indication.sentence,
             nearby=self.device.nearby(self.clock.now()),
             keys_updated_at=None if issued is None else issued // 1000,
+            log_size=self.device.witness.size,
+            log_root=self.device.witness.root.hex(),
             last_upload="unconfirmed" if self.awaits_yes else None if last is None else last.state,
             last_upload_problem="" if last is None else last.problem,
             hearing=health.hearing,

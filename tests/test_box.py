@@ -75,7 +75,7 @@ def test_a_paused_radio_is_not_asked(box: Box) -> None:
 
 def test_the_line_that_every_login_may_read_tells_nothing_of_the_carrier() -> None:
     report = StatusReport(
-        "1", "gaen", "F1", "F0", "OWN_CASE", "You are a confirmed case.", 7, 1_793_491_200, "accepted", "",
+        "1", "gaen", "F1", "F0", "OWN_CASE", "You are a confirmed case.", 7, 1_793_491_200, 7, "", "accepted", "",
         True, False, False, False, False, ("bluetoothd is not running",),
     )  # fmt: skip
 

@@ -27,7 +27,8 @@ def status(context: Context, exit_code: bool) -> None:
 
     As JSON: `version`, `protocol` (the one on the air), `alert_level` (F1 or F2), `own_tier` (F0, F1 or F2),
     `indication` (what the light shows) and its `sentence`, `nearby` (a number), `keys_updated_at` (seconds UTC),
-    `last_upload` (pending, accepted, refused or revoked), `last_upload_problem`, `hearing`, `advertising`, `paused`,
+    `log_size` and `log_root` (of the authority's transparency log), `last_upload`
+    (pending, accepted, refused or revoked), `last_upload_problem`, `hearing`, `advertising`, `paused`,
     `acknowledged`, `recording`, `problems` (sentences). What there is not is null.
     """
     report = context.ask(lambda daemon: daemon.status())

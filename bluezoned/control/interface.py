@@ -255,6 +255,16 @@ class DaemonInterface(ServiceInterface):
 
     @dbus_property(access=READ)
     @no_type_check
+    def LogSize(self) -> "t":
+        return self._shown["LogSize"]
+
+    @dbus_property(access=READ)
+    @no_type_check
+    def LogRoot(self) -> "s":
+        return self._shown["LogRoot"]
+
+    @dbus_property(access=READ)
+    @no_type_check
     def LastUpload(self) -> "s":
         return self._shown["LastUpload"]
 

@@ -17,6 +17,8 @@ SIGNATURES = {
     "Sentence": "s",
     "Nearby": "u",
     "KeysUpdatedAt": "t",
+    "LogSize": "t",
+    "LogRoot": "s",
     "LastUpload": "s",
     "LastUploadProblem": "s",
     "Hearing": "b",
@@ -61,6 +63,10 @@ class StatusReport:
     """Others heard within the last minutes."""
     keys_updated_at: int | None
     """Seconds UTC: when the authority issued the newest list that is wholly applied."""
+    log_size: int
+    """Leaves of the authority's transparency log that were seen."""
+    log_root: str
+    """Their root, hex: whoever has seen as many has the same, or somebody was shown another log."""
     last_upload: str | None
     """`pending`, `accepted`, `refused` or `revoked`; `unconfirmed` while the box waits for its carrier's hand."""
     last_upload_problem: str
@@ -122,6 +128,8 @@ def to_properties(report: StatusReport) -> dict[str, object]:
         "Sentence": report.sentence,
         "Nearby": report.nearby,
         "KeysUpdatedAt": report.keys_updated_at or 0,
+        "LogSize": report.log_size,
+        "LogRoot": report.log_root,
         "LastUpload": report.last_upload or "none",
         "LastUploadProblem": report.last_upload_problem,
         "Hearing": report.hearing,
@@ -144,6 +152,8 @@ def from_properties(values: Mapping[str, object]) -> StatusReport:
         sentence=_text(values["Sentence"]),
         nearby=_number(values["Nearby"]),
         keys_updated_at=_number(values["KeysUpdatedAt"]) or None,
+        log_size=_number(values["LogSize"]),
+        log_root=_text(values["LogRoot"]),
         last_upload=_known(values["LastUpload"]),
         last_upload_problem=_text(values["LastUploadProblem"]),
         hearing=bool(values["Hearing"]),
