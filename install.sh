@@ -73,6 +73,8 @@ systemd/bluezoned-display.service $units/bluezoned-display.service 644
 systemd/bluezoned-first-boot.service $units/bluezoned-first-boot.service 644
 systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
 systemd/bluetooth.service.d/10-bluezoned.conf $units/bluetooth.service.d/10-bluezoned.conf 644
+systemd/bluezoned-update-resume.service $units/bluezoned-update-resume.service 644
+systemd/update $PREFIX/sbin/bluezoned-update 755
 systemd/bt-reset $PREFIX/lib/bluezoned/bt-reset 755
 systemd/bluezoned.sysusers /usr/lib/sysusers.d/bluezoned.conf 644
 systemd/bluezoned.catalog /usr/lib/systemd/catalog/bluezoned.catalog 644

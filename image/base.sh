@@ -1,5 +1,6 @@
 #!/bin/bash
-# base.sh OUT.tar: the card's Debian without bluezoned, for arm64. In the builder, as root. The long part, and kept.
+# base.sh OUT.tar: the card's Debian without bluezoned, for arm64. As root; the long part, and kept. Not in the builder:
+# there mmdebstrap mounts no /proc for what it makes, and raspi-firmware's hook fails without.
 #
 # Three things keep the emulated part short: a first file system with few modules, no byte-compiling (the builder's own
 # Python does it in card.sh, as the code is the same on every processor), and no question about changed settings files.

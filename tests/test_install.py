@@ -79,7 +79,7 @@ SETTINGS = "etc/bluezoned/bluezoned.toml"
 def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> None:
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
-    assert len(units) == 9
+    assert len(units) == 10
     manual = {"usr/share/man/man5/bluezoned.toml.5"}
     boxes = ("bluezoned", "bluezoned-first-boot", "bluezoned-sync", "bluezoned-display")
     for name, section in (*((name, 8) for name in boxes), ("bluezonectl", 1)):
@@ -92,6 +92,7 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
         "usr/bin/bluezonectl",
         "usr/bin/bluezoned-first-boot",
         "usr/lib/bluezoned/bt-reset",
+        "usr/sbin/bluezoned-update",
         "usr/lib/systemd/system/bluetooth.service.d/10-bluezoned.conf",
         "usr/lib/systemd/catalog/bluezoned.catalog",
         "usr/lib/sysusers.d/bluezoned.conf",

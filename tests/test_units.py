@@ -51,6 +51,7 @@ NAMES = [
     "bluezoned-display.service",
     "bluezoned-bt-reset@hci0.service",
     "bluezoned-first-boot.service",
+    "bluezoned-update-resume.service",
     "bluezone-authority.service",
 ]
 

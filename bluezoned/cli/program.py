@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bluezoned import __version__, command_line
-from bluezoned.cli import calibration, capture, carrier, encounter, examination, inspection, setting, state
+from bluezoned.cli import calibration, capture, carrier, encounter, examination, inspection, provision, setting, state
 from bluezoned.cli.context import Context, fail
 from bluezoned.errors import ConfigError
 
@@ -30,6 +30,6 @@ def main(context: click.Context, config_path: Path | None, settings: tuple[str, 
         fail(str(error), os.EX_CONFIG)
 
 
-for group in (state, encounter, carrier, calibration, capture, examination, inspection, setting):
+for group in (state, encounter, carrier, calibration, capture, examination, inspection, setting, provision):
     for command in group.COMMANDS:
         main.add_command(command)

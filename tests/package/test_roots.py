@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
+
+import pytest
 
 from tests.package.conftest import Machine, run
 
@@ -90,6 +93,82 @@ def test_upgrade_keeps_settings_and_keys(machine: Machine, packages: dict[str, P
     assert (machine.root / STATE).read_text() == "keys\n"
 
 
+STAND_INS = {
+    # No systemd runs in a directory: these know only whether the installed program can be started at all.
+    "systemctl": "#!/bin/sh\ncase $1 in is-active) exec bluezoned --version ;; show) echo 7 ;; esac\n",
+    "bluezonectl": "#!/bin/sh\nbluezoned --version >/dev/null && echo '{\"hearing\": true}'\n",
+}
+
+
+@pytest.fixture(scope="module")
+def releases(machine: Machine, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signed later versions in the machine's /tmp: one that works, one whose daemon cannot start, one forged."""
+    place = tmp_path_factory.mktemp("releases")
+    for name, text in STAND_INS.items():
+        program = machine.root / "opt/stand-ins" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    run("openssl", "genpkey", "-algorithm", "ed25519", "-out", place / "private.pem")
+    (machine.root / "etc/bluezoned").mkdir(exist_ok=True)
+    key = machine.root / "etc/bluezoned/update.pem"
+    run("openssl", "pkey", "-in", place / "private.pem", "-pubout", "-out", key)
+    target = machine.root / "tmp"
+    shutil.copy(with_version(packages["bluezoned"], "0.1.1", place), target / "installed.deb")
+    shutil.copy(with_version(packages["bluezoned"], "0.1.2", place), target / "works.deb")
+    shutil.copy(with_version(packages["bluezoned"], "0.1.3", place, "#!/bin/sh\nexit 1\n"), target / "broken.deb")
+    shutil.copy(target / "broken.deb", target / "forged.deb")
+    for name in ("works", "broken"):
+        signing = ("-sign", "-inkey", place / "private.pem", "-rawin", "-in", target / f"{name}.deb")
+        run("openssl", "pkeyutl", *signing, "-out", target / f"{name}.deb.sig")
+    shutil.copy(target / "works.deb.sig", target / "forged.deb.sig")
+    return target
+
+
+def update(machine: Machine, words: str) -> str:
+    """The exit status, what was said, and the version afterwards."""
+    path = "PATH=/opt/stand-ins:$PATH BLUEZONED_UPDATE_PATIENCE=20"
+    return machine.run(
+        f"apt-get install -q -y --no-install-recommends openssl >/dev/null; status=0; "
+        f"{path} bluezoned-update {words} 2>&1 || status=$?; echo $status $(dpkg-query -W -f '${{Version}}' bluezoned)"
+    )
+
+
+def test_only_what_was_signed_is_installed(machine: Machine, releases: Path) -> None:
+    assert "the signature is not by the key" in (said := update(machine, "/tmp/forged.deb"))
+    assert said.endswith("1 0.1.1\n")
+    assert "there is no way back" in update(machine, "/tmp/works.deb")
+
+
+def test_an_update_that_works_stays(machine: Machine, releases: Path) -> None:
+    assert update(machine, "--previous /tmp/installed.deb /tmp/works.deb").endswith("0 0.1.2\n")
+    assert (machine.root / STATE).read_text() == "keys\n"
+    assert "not newer" in update(machine, "/tmp/works.deb")
+
+
+def test_a_broken_update_goes_back_by_itself(machine: Machine, releases: Path) -> None:
+    assert update(machine, "/tmp/broken.deb").endswith("3 0.1.2\n")
+    assert (machine.root / STATE).read_text() == "keys\n"
+    assert {path.name for path in (machine.root / "var/lib/bluezoned-update").iterdir()} == {"installed.deb", "update"}
+
+
+def test_a_power_cut_in_an_update_is_taken_up(machine: Machine, releases: Path) -> None:
+    """As after a cut between the installation of a broken version and its end."""
+    place = machine.root / "var/lib/bluezoned-update"
+    shutil.copy(releases / "broken.deb", place / "new.deb")
+    (place / "before").touch()
+    (place / "pending").touch()
+    machine.run("cp -a /var/lib/bluezoned /var/lib/bluezoned-update/state; dpkg --force-confold -i /tmp/broken.deb")
+
+    machine.run(
+        "PATH=/opt/stand-ins:$PATH BLUEZONED_UPDATE_PATIENCE=20 sh /var/lib/bluezoned-update/update resume || true"
+    )
+
+    assert machine.run("dpkg-query -W -f '${Version}' bluezoned") == "0.1.2"
+    assert (machine.root / STATE).read_text() == "keys\n"
+    assert not (place / "pending").exists()
+
+
 def test_remove_keeps_settings_and_keys_alone(machine: Machine) -> None:
     machine.run("apt-get remove -q -y bluezoned bluezone-authority")
 
@@ -110,12 +189,14 @@ def test_purge_leaves_nothing(machine: Machine) -> None:
     assert "bluezone" not in (machine.root / "etc/group").read_text()
 
 
-def with_version(package: Path, version: str, place: Path) -> Path:
-    """The same package under another version."""
-    content = place / "content"
+def with_version(package: Path, version: str, place: Path, daemon: str | None = None) -> Path:
+    """The same package under another version, and with another program where one is given."""
+    content = place / f"content-{version}"
     run("dpkg-deb", "--raw-extract", package, content)
     control = content / "DEBIAN" / "control"
     control.write_text(control.read_text().replace("Version: 0.1.0", f"Version: {version}"))
+    if daemon is not None:
+        (content / "usr/bin/bluezoned").write_text(daemon)
     newer = place / f"bluezoned_{version}.deb"
     run("dpkg-deb", "--build", "-Zgzip", "-z1", content, newer)
     return newer

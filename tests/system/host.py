@@ -47,6 +47,9 @@ TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis")
 NOT_AS_WHEELS = ("systemd-python",)
 """Has none, so it comes from Debian."""
 
+PACKAGES_WITH_ALL = TREE / "build" / "deb-guest"
+"""Our package and what it depends on, where make test-vm-deb has gathered it: the guest has no network."""
+
 BOOT_S = 300
 TESTS_S = 3600
 """Seconds. A boot takes 30 to 60 under emulation, the tests some minutes; these are for machines under load."""
@@ -184,6 +187,9 @@ def run(arguments: list[str]) -> int:
             shutil.copytree(source, carried / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, carried / name)
+    shutil.rmtree(SHARE / "deb", ignore_errors=True)
+    if PACKAGES_WITH_ALL.is_dir():
+        shutil.copytree(PACKAGES_WITH_ALL, SHARE / "deb")
     wanted = arguments if any(not word.startswith("-") for word in arguments) else ["tests/system", *arguments]
     options = "-o addopts= -o timeout=1200 -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
     pytest = f"python3 -m pytest {options} {' '.join(map(_quoted, wanted))}"

@@ -1,0 +1,92 @@
+#!/bin/bash
+# card.sh BASE.tar PACKAGE.deb OUT: the card's image OUT.img and what goes beside it. In the builder, as root. Neither
+# mounts nor loop devices: mtools and mke2fs fill the file systems. The same bytes from the same base and package.
+set -euo pipefail
+base=$1 package=$2 out=$3
+here=$(cd "$(dirname "$0")" && pwd)
+export SOURCE_DATE_EPOCH MTOOLS_SKIP_CHECK=1
+firmware_mb=256 data_mb=16 align_mb=4
+
+work=$(mktemp -d -p "$(dirname "$out")")
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+mkdir "$root"
+tar -C "$root" --numeric-owner --xattrs --xattrs-include='*' -xpf "$base"
+inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
+
+cp "$package" "$root/tmp/bluezoned.deb"
+inside dpkg --force-confold --install /tmp/bluezoned.deb
+rm "$root/tmp/bluezoned.deb"
+# The version before the first update is this one: where an update goes back to.
+install -D -m 600 "$package" "$root/var/lib/bluezoned-update/installed.deb"
+cp -RT "$here/overlay" "$root"
+# From here on a new kernel or module brings a new first file system, as usual.
+printf 'update_initramfs=yes\nbackup_initramfs=no\n' >"$root/etc/initramfs-tools/update-initramfs.conf"
+
+# Nobody has a password; pi comes in by key, where one was given on the boot partition.
+inside useradd --uid 1000 --create-home --shell /bin/bash --groups sudo,bluezoned pi
+inside passwd --lock root >/dev/null
+inside systemctl --quiet enable ssh-host-keys grow-data systemd-networkd systemd-resolved systemd-timesyncd \
+    bluetooth wpa_supplicant@wlan0 bluezoned bluezoned-first-boot
+inside systemctl --quiet disable ssh.service wpa_supplicant.service apt-daily.timer apt-daily-upgrade.timer \
+    e2scrub_all.timer fstrim.timer
+inside systemctl --quiet mask ssh.socket systemd-hwdb-update.service
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+echo bluezoned >"$root/etc/hostname"
+printf '127.0.0.1 localhost\n127.0.1.1 bluezoned\n::1 localhost\n' >"$root/etc/hosts"
+
+# Byte-code here, not under emulation: it is the same on every processor, and this Python is the card's.
+find "$root/usr/lib/bluezoned" -name __pycache__ -prune -exec rm -rf {} +
+python3 -m compileall -q -j 2 -s "$root" -p / "$root/usr/lib/python3/dist-packages" "$root/usr/lib/bluezoned/python" ||
+    echo "some modules of Debian's do not compile, as they are for other Pythons"
+[ -e "$root/usr/bin/py3compile" ] || cp /usr/bin/py3compile "$root/usr/bin/"
+
+# What each card must make for itself, and what nobody needs.
+: >"$root/etc/machine-id"
+rm -rf "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root"/var/lib/apt/lists/* \
+    "$root"/var/cache/apt/* "$root"/var/log/* "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root"/etc/*- \
+    "$root/var/lib/systemd/random-seed" "$root"/var/cache/ldconfig/aux-cache "$root"/tmp/*
+python3 "$here/sbom.py" "$root" >"$out.sbom.json"
+
+# Keys and encounters on a partition of their own.
+mkdir -p "$work/data" "$root/data"
+mv "$root/var/spool/bluezoned" "$work/data/spool"
+mkdir -p -m 755 "$root/var/spool/bluezoned"
+inside install -d -o bluezoned -g bluezoned -m 700 /var/lib/bluezoned
+mv "$root/var/lib/bluezoned" "$work/data/state"
+mkdir -m 700 "$root/var/lib/bluezoned"
+
+mv "$root/boot/firmware" "$work/firmware"
+mkdir -m 755 "$root/boot/firmware"
+find "$work" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
+
+truncate -s ${firmware_mb}M "$work/firmware.img"
+mkfs.vfat -F 32 -n FIRMWARE -i B1E20000 --invariant "$work/firmware.img" >/dev/null
+mcopy -i "$work/firmware.img" -s -m -Q "$work"/firmware/* ::/
+
+ext4() { # DIRECTORY IMAGE LABEL MEGABYTES UUID
+    truncate -s "$4M" "$2"
+    # Without the last two, which older kernels cannot repair; the rest of a card is read elsewhere too.
+    mke2fs -q -t ext4 -L "$3" -U "$5" -E "hash_seed=$5,lazy_itable_init=0,lazy_journal_init=0" \
+        -O ^metadata_csum_seed,^orphan_file -m 1 -d "$1" "$2"
+    e2fsck -fn "$2" >/dev/null
+}
+# Room for updates: the root does not grow.
+root_mb=$(($(du -sm "$root" | cut -f1) * 115 / 100 + 400))
+ext4 "$root" "$work/root.img" ROOT "$root_mb" b1e20000-0000-4000-8000-000000000001
+# Resizable to 64 GB and more; its journal must have room from the start.
+ext4 "$work/data" "$work/data.img" DATA "$data_mb" b1e20000-0000-4000-8000-000000000002
+
+truncate -s $((align_mb + firmware_mb + root_mb + data_mb))M "$out.img"
+# MBR: the boot ROM of a Pi 3 or Zero 2 W reads nothing else. Aligned to the cards' erase blocks.
+sfdisk -q "$out.img" <<TABLE
+label: dos
+label-id: 0xb1e20000
+start=$((align_mb * 2048)), size=$((firmware_mb * 2048)), type=c, bootable
+start=$(((align_mb + firmware_mb) * 2048)), size=$((root_mb * 2048)), type=83
+start=$(((align_mb + firmware_mb + root_mb) * 2048)), size=$((data_mb * 2048)), type=83
+TABLE
+lay() { dd if="$work/$1.img" of="$out.img" bs=1M seek="$2" conv=notrunc,sparse status=none; }
+lay firmware $align_mb
+lay root $((align_mb + firmware_mb))
+lay data $((align_mb + firmware_mb + root_mb))
