@@ -18,7 +18,6 @@
 #   make deb       the Debian packages into build/deb (ARCHITECTURES=amd64 arm64); make pin renews what they carry
 #   make test-deb  the packages in bare Debian 12 and 13: install, upgrade, remove, purge; needs root
 #   make test-vm-deb  the package in a Debian 13 with Bluetooth, in a virtual machine; needs root
-#   make image     a flashable card for Zero 2 W, 3 and 4 into build/image; needs root; 12 minutes the first time
 #   make wheels    all that make install needs into $(WHEELS), for machines without a network
 #   make clean     remove what make made
 
@@ -33,7 +32,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: man all help demo test test-vm lint bench bench-authority bench-proximity install install-authority uninstall uninstall-authority deb test-deb test-vm-deb pin image wheels clean
+.PHONY: man all help demo test test-vm lint bench bench-authority bench-proximity install install-authority uninstall uninstall-authority deb test-deb test-vm-deb pin wheels clean
 export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
@@ -99,10 +98,6 @@ test-vm-deb: ARCHITECTURES := amd64
 test-vm-deb: deb
 	$(PYTHON) -m tests.package.gather
 	$(PYTHON) -m tests.system.host test --suite trixie tests/system/packaged.py
-
-image: ARCHITECTURES := arm64
-image: deb
-	image/build.sh
 
 pin: $(SETUP)
 	$(PYTHON) debian/vendor.py pin

@@ -5,5 +5,5 @@ set -euo pipefail
 mmdebstrap --mode=root --variant=apt \
     --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --include=arch-test,ca-certificates,debian-archive-keyring,dosfstools,e2fsprogs,fdisk,mmdebstrap,mtools,python3,qemu-system-arm,xz-utils,zstd \
+    --include=arch-test,ca-certificates,debian-archive-keyring,dosfstools,e2fsprogs,fdisk,mount,mtools,python3,qemu-system-arm,xz-utils,zstd \
     trixie "$1"

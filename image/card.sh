@@ -8,12 +8,14 @@ export SOURCE_DATE_EPOCH MTOOLS_SKIP_CHECK=1
 firmware_mb=256 data_mb=16 align_mb=4
 
 work=$(mktemp -d -p "$(dirname "$out")")
-trap 'rm -rf "$work"' EXIT
+trap 'umount -q "$work/root/proc" || true; rm -rf "$work"' EXIT
 root=$work/root
 mkdir "$root"
 tar -C "$root" --numeric-owner --xattrs --xattrs-include='*' -xpf "$base"
 inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 
+# systemd-tmpfiles and systemctl do nothing without.
+mount -t proc proc "$root/proc"
 cp "$package" "$root/tmp/bluezoned.deb"
 inside dpkg --force-confold --install /tmp/bluezoned.deb
 rm "$root/tmp/bluezoned.deb"
@@ -50,9 +52,10 @@ python3 "$here/sbom.py" "$root" >"$out.sbom.json"
 
 # Keys and encounters on a partition of their own.
 mkdir -p "$work/data" "$root/data"
+inside install -d -o bluezoned -g bluezoned -m 700 /var/lib/bluezoned
+umount "$root/proc"
 mv "$root/var/spool/bluezoned" "$work/data/spool"
 mkdir -p -m 755 "$root/var/spool/bluezoned"
-inside install -d -o bluezoned -g bluezoned -m 700 /var/lib/bluezoned
 mv "$root/var/lib/bluezoned" "$work/data/state"
 mkdir -m 700 "$root/var/lib/bluezoned"
 
