@@ -7,7 +7,7 @@
 #   make test-vm   the radio against the real bluetoothd, in a virtual machine (SUITE=trixie|bookworm, REPEAT=n,
 #                  TESTS=files, CROWD=minutes of a crowd, PATIENCE=factor for bounds of time on a busy machine); needs root to
 #                  build its disk once
-#   make bench     what the desk costs
+#   make bench     matching, store, radio and desk: what they cost, beside the limit, in half an hour; fuzzes 10 minutes
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
 #   make man       man pages and completions, after a change of a command or of config/bluezoned.toml
@@ -62,7 +62,14 @@ test-vm: $(SETUP)
 		$(if $(PATIENCE),--patience=$(PATIENCE)) $(TESTS)
 
 bench: $(SETUP)
+	./need.sh gcc libc6-dev libssl-dev
+	$(PYTHON) -m tests.bench.matching
+	$(PYTHON) -m tests.bench.store
+	$(PYTHON) -m tests.bench.radio
+	$(PYTHON) -m tests.bench.durability
 	$(PYTHON) tests/bench/desk.py
+	$(PYTHON) -m tests.fuzz.key_export --count 30000
+	$(PYTHON) -m tests.fuzz.advertisement --count 1000000
 
 bench-authority: $(SETUP)
 	./need.sh nginx-light wrk

@@ -8,8 +8,9 @@ venv=$1
 # systemd-python is compiled (no wheels exist), the tests and the demo talk over a private D-Bus, and the tests ask
 # systemd's tools and polkit what they make of ours, and groff what it makes of our man pages. They start a PostgreSQL,
 # a Swift (an object store that speaks S3) and an nginx of their own; those that Debian starts nobody here uses.
-packages="python3 python3-venv python3-dev gcc pkg-config libsystemd-dev dbus-daemon openssl polkitd systemd \
-    postgresql swift-proxy swift-account swift-container swift-object nginx-light groff-base"
+# libssl-dev: what matching is held against is OpenSSL itself (tests/bench/limit.c).
+packages="python3 python3-venv python3-dev gcc libssl-dev pkg-config libsystemd-dev dbus-daemon openssl polkitd \
+    systemd postgresql swift-proxy swift-account swift-container swift-object nginx-light groff-base"
 
 ./need.sh $packages
 

@@ -141,6 +141,10 @@ class _Day:
         self._changes[max(first, 0)] += 1
         self._changes[min(last + 1, len(self._changes) - 1)] -= 1
 
+    def shrink(self) -> None:
+        """A copy has half the table of a set that grew: more of it fits a cache."""
+        self.set = set(self.set)
+
     def starts(self) -> list[int]:
         """ms of each rotation at which some sighting counts."""
         counts = enumerate(accumulate(self._changes[:-1]))
@@ -152,7 +156,8 @@ def _days(protocol: TracingProtocol, sighted: Sighted, published: int) -> dict[i
     rotation, tolerance = protocol.rotation, protocol.tolerance
     rotations = DAY // rotation
     days: dict[int, _Day] = {}
-    for column in sighted.days.values():
+    for taken in sorted(sighted.days):
+        column = sighted.days[taken]
         for beginning, first, last in zip(column.beginnings(), column.starts, column.ends, strict=True):
             if first >= published:
                 continue
@@ -165,6 +170,10 @@ def _days(protocol: TracingProtocol, sighted: Sighted, published: int) -> dict[i
                     day = days[number] = _Day(number * DAY, rotation)
                 day.set.add(beginning)
                 day.count(low - number * rotations, high - number * rotations)
+        # Encounters of later days count for the one before at most, so the earlier ones are complete.
+        for number in (taken - 2, taken - 1):
+            if number in days:
+                days[number].shrink()
     for day in days.values():
-        day.set = set(day.set)  # a copy has half the table of a set that grew: more of it fits a cache
+        day.shrink()
     return days

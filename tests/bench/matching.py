@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -23,18 +22,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bluezoned.feed.spool import LOG, Spool, batch_name
-from bluezoned.protocols import registry
-from bluezoned.tracing.device import Device, Settings
-from bluezoned.tracing.proximity import Ranging
+from rich.console import Console
+from rich.table import Table
+
+from bluezoned.feed.spool import Spool, batch_name
 from bluezoned.tracing.store import Store
-from tests.bench import limit, naive, national_day
+from tests.bench import limit, national_day
 from tests.logbook import Logbook
 
 MILLION = 1_000_000
 A_DAY = 5_000
 """Encounters: 70,000 over fourteen days."""
-NAIVE_KEYS = 200
 LIMIT_KEYS = {"gaen": 100_000, "bluezone": 20_000, "dp3t": 100_000}
 
 
@@ -48,14 +46,15 @@ class Bench:
         (directory / "state").mkdir(parents=True)
         with Store(directory / "state" / "bluezoned.db", national_day.STORE_KEY, os.urandom) as store:
             store.put_encounters(day.encounters)
+        log = Logbook(national_day.SIGNING_KEY).signed([day.export.read_bytes()])
+        (directory / "log").write_bytes(log)
         inbox = Spool(directory / "spool").inbox
         os.link(day.export, inbox.directory / batch_name(1, "bench.zip"))
-        inbox.write(LOG, Logbook(national_day.SIGNING_KEY).signed([day.export.read_bytes()]))
-        (directory / "planted").write_bytes(pickle.dumps(day.planted))
+        (directory / "planted").write_text("\n".join(secret.hex() for secret in day.planted))
 
     def run(self, masked: bool) -> dict[str, Any]:
         """One process that applies the batch: `cpu_s`, `rss_mb`, `keys`, `planted`, `found`."""
-        return _child(["--apply", str(self._directory), "--protocol", self._day.protocol], masked)
+        return _child("tests.bench.box", [str(self._directory), self._day.protocol], masked)
 
     def limit_us(self, masked: bool) -> float:
         """OpenSSL's own time a key."""
@@ -64,7 +63,7 @@ class Bench:
 
     def naive_us(self, masked: bool) -> float:
         """The obvious way's time a key."""
-        return float(_child(["--naive", str(self._directory), "--protocol", self._day.protocol], masked)["us"])
+        return float(_child("tests.bench.naive", [str(self._directory / "state" / "bluezoned.db")], masked)["us"])
 
     def measure(self, masked: bool, runs: int, budget_s: float) -> dict[str, float]:
         """Medians of up to `runs` turns, fewer once the wall clock has spent `budget_s`."""
@@ -87,48 +86,11 @@ class Bench:
         }
 
 
-def _child(arguments: list[str], masked: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.bench.matching", *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=limit.environment(masked))
+def _child(module: str, arguments: list[str], masked: bool) -> dict[str, Any]:
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=limit.environment(masked))
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def apply_batch(directory: Path, protocol_name: str) -> dict[str, Any]:
-    """In the child: what the daemon does. The store is a copy, for it would know the batch the next time."""
-    protocol = registry.by_name(protocol_name)
-    settings = Settings(protocol, {protocol.name: protocol}, national_day.SIGNING_KEY.public_key(), 0, Ranging(67.0))
-    with tempfile.TemporaryDirectory(dir=directory) as place:
-        for file in (directory / "state").iterdir():
-            (Path(place) / file.name).write_bytes(file.read_bytes())
-        with Store(Path(place) / "bluezoned.db", national_day.STORE_KEY, os.urandom) as store:
-            device = Device(settings, store, os.urandom)
-            inbox = Spool(directory / "spool").inbox
-            device.apply_log(inbox.read(LOG) or b"")
-            (name,) = inbox.names("batch-")
-            begun = time.process_time()
-            file = inbox.open(name)
-            assert file is not None
-            with file:
-                steps = device.apply_export(file, national_day.PUBLISHED)
-                try:
-                    while True:
-                        next(steps)
-                except StopIteration as end:
-                    applied = end.value
-            cpu = time.process_time() - begun
-            peak = _peak_mb()
-            matched = {bytes(match.key.secret) for match in store.matches()}
-    planted = set(pickle.loads((directory / "planted").read_bytes()))
-    if matched - planted:
-        sys.exit("keys were matched that nobody met")
-    return {"cpu_s": cpu, "rss_mb": peak, "keys": applied.keys, "planted": len(planted), "found": len(matched)}
-
-
-def _peak_mb() -> float:
-    """Not getrusage's, which begins with what the parent had."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def headline(directory: Path, program: Path) -> dict[str, Any]:
@@ -182,10 +144,6 @@ def everything(directory: Path, program: Path, tell: Callable[[str], None]) -> l
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    # Here, because the measured process has no use for it.
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("case", "keys", "masked", "us a key", "OpenSSL us", "ratio", "naive us", "MB", "found")
     for row in rows:
         table.add_row(
@@ -205,16 +163,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="the promised figures alone, as JSON")
-    parser.add_argument("--apply", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--naive", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--protocol", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.apply is not None:
-        print(json.dumps(apply_batch(arguments.apply, arguments.protocol)))
-        return
-    if arguments.naive is not None:
-        print(json.dumps({"us": naive.microseconds(arguments.naive / "state" / "bluezoned.db", NAIVE_KEYS)}))
-        return
     with tempfile.TemporaryDirectory() as place:
         program = limit.build(Path(place))
         if arguments.json:

@@ -710,7 +710,7 @@ def test_a_clock_that_leaps_a_year_and_comes_back_loses_nothing(leap: int, boxes
 
     assert b.store.encounters(0, MONDAY + 2 * DAY) == met
     assert [key for key in b.store.own_keys(b.protocol.name) if key in keys] == keys
-    apply(b.device, batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
+    b.take(batch(a, 1, a.published(TUESDAY_NOON - DAY, Tier.F0)), TUESDAY_NOON)
     assert b.device.alert().tier is Tier.F1
 
 
