@@ -176,7 +176,7 @@ class Archive:
             if gone:
                 erased += [day * _A_DAY + position for position in gone]
                 self._rewrite(day, {p: encounter for p, encounter in kept.items() if p not in gone})
-        self.load()
+        self._load_after_erasing()
         return erased
 
     def drop(self, before: int) -> None:
@@ -194,4 +194,10 @@ class Archive:
         """All."""
         self._db.execute("DELETE FROM block")
         self._db.execute("DELETE FROM match")
+        self._load_after_erasing()
+
+    def _load_after_erasing(self) -> None:
+        """No number is given twice while this runs: a batch that is being compared may still name an erased one."""
+        given = self._next
         self.load()
+        self._next = {day: max(given.get(day, 0), self._next.get(day, 0)) for day in {*given, *self._next}}
