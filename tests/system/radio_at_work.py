@@ -61,7 +61,7 @@ class AtWork:
         seconds later, so that what was still under way at a fault proves nothing."""
         taken = await self._works(number, seconds)
         await asyncio.sleep(2)
-        return taken + await self._works(number, seconds - taken)
+        return taken + await self._works(number, max(5.0, seconds - taken))
 
     async def _works(self, number: int, seconds: float) -> float:
         mark, since = self.air.mark(), len(self.heard)
