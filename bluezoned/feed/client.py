@@ -7,8 +7,8 @@ No retry here: the timer starts the next try.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -178,16 +178,30 @@ async def _fetch_log(authority: _Authority, spool: Spool) -> None:
 
 
 async def _fetch_batch(authority: _Authority, batch: Batch, spool: Spool) -> None:
-    name = spool_names.batch_name(batch.sequence, batch.name)
+    """Goes on where an earlier visit was cut. The digest decides: what does not fit is forgotten, to come whole in the
+    next try."""
     digest, size = hashlib.sha256(), 0
-    with spool.inbox.writing(name) as file:
-        async with aclosing(authority.batch(batch.name, batch.size)) as chunks:
-            async for chunk in chunks:
-                digest.update(chunk)
-                size += len(chunk)
-                file.write(chunk)
-        if size != batch.size or digest.digest() != batch.sha256:
-            raise FeedError(Reason.NOT_AS_LISTED)
+    with spool.download(spool_names.batch_name(batch.sequence, batch.name), batch.sha256) as file:
+        for chunk in file.held(batch.size):
+            digest.update(chunk)
+            size += len(chunk)
+        try:
+            async with authority.batch(batch, size) as (start, chunks):
+                if start != size:
+                    file.start_over()
+                    digest, size = hashlib.sha256(), 0
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > batch.size:
+                        break
+                    digest.update(chunk)
+                    file.write(chunk)
+            if size != batch.size or digest.digest() != batch.sha256:
+                raise FeedError(Reason.NOT_AS_LISTED)
+        except FeedError as error:
+            if error.reason is Reason.NOT_AS_LISTED or error.status in _NO_SUCH_PART:
+                file.start_over()
+            raise
 
 
 class _Authority:
@@ -207,16 +221,17 @@ class _Authority:
             content = await _body(response, spool_names.limit(spool_names.INDEX))
             return content, _harmless(response.headers.get("ETag", ""), content)
 
-    async def batch(self, name: str, size: int) -> AsyncGenerator[bytes, None]:
-        """The batch's bytes as they come, at most one chunk more than `size`."""
-        async with self._answer("GET", self._url / "batches" / name) as response:
-            _check_status(response)
-            left = size
-            async for chunk in response.content.iter_chunked(1 << 16):
-                yield chunk
-                left -= len(chunk)
-                if left < 0:
-                    return
+    @asynccontextmanager
+    async def batch(self, batch: Batch, held: int) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Where the answer begins, at `held` or at 0, and the bytes as they come. If-Range is the digest, our server's
+        ETag and the same for everybody; a server that has another sends the whole."""
+        headers = {"Range": f"bytes={held}-", "If-Range": f'"{batch.sha256.hex()}"'} if held else {}
+        rest = f"bytes {held}-{batch.size - 1}/{batch.size}"
+        async with self._answer("GET", self._url / "batches" / batch.name, headers=headers) as response:
+            goes_on = held > 0 and response.status == 206 and response.headers.get("Content-Range") == rest
+            if not goes_on:
+                _check_status(response)
+            yield held if goes_on else 0, response.content.iter_chunked(1 << 16)
 
     async def log(self) -> bytes:
         """The signed transparency log."""
@@ -257,6 +272,9 @@ class _Authority:
         except aiohttp.ClientError as error:
             raise FeedError(Reason.UNREACHABLE) from error
 
+
+_NO_SUCH_PART = frozenset({206, 416})
+"""Another part than was asked for, or none."""
 
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 

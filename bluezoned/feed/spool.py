@@ -6,6 +6,7 @@
     memory/    state                                                   sync's own
 
     memory/    visit                                                   when sync last asked, sync's own
+    memory/    part-<digest>                                           a batch whose download was cut, sync's own
 
 Each directory has one writer. A reader trusts nothing: sizes are bounded and only plain files are opened. Knows
 nothing of what the files mean.
@@ -36,7 +37,7 @@ INDEX, LOG = "index", "log"
 _NAMES = re.compile(
     r"index|log|state|visit|(leaves|wanted)-(?P<tile>[0-9]{1,12})"
     r"|batch-(?P<sequence>[0-9]{1,20})-[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.zip"
-    r"|(receipt|upload)-[0-9a-f]{2,64}"
+    r"|(receipt|upload)-[0-9a-f]{2,64}|part-[0-9a-f]{64}"
 )
 
 _LIMITS = {
@@ -48,6 +49,7 @@ _LIMITS = {
     "visit": 32,
     # A GAEN key takes about 60 bytes: 400,000 keys, twice the largest national day ever published.
     "batch": 24 * MEBIBYTE,
+    "part": 24 * MEBIBYTE,
     # Uploads and receipts have one size each, some kilobytes; the wire checks it.
     "receipt": MEBIBYTE // 16,
     "upload": MEBIBYTE // 16,
@@ -57,6 +59,10 @@ _LIMITS = {
 CAPACITY = 128 * MEBIBYTE
 """Bytes of one box. Sync waits when the daemon does not keep up, instead of filling the card: five of the largest
 batches, and fourteen days of a small country."""
+
+GRAIN = 1 << 16
+"""A download goes on at a multiple of so many bytes: whoever was cut at one byte and asks from it on would be known
+again, and less is not worth a request."""
 
 _UNFINISHED = ".tmp"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -153,7 +159,7 @@ class Box:
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BoundedFile]:
         """A file to fill; it takes its name when the block ends well and vanishes when it does not."""
-        most = min(limit(name), self._room())
+        most = min(limit(name), self.room())
         unfinished = self.directory / f"{name}.{os.getpid()}{_UNFINISHED}"
         with _told("write", self.directory.name):
             # O_EXCL: the other user may have laid a link here, to a file that only we can write.
@@ -166,7 +172,7 @@ class Box:
             with _told("write", self.directory.name):
                 os.fsync(descriptor)
                 os.rename(unfinished, self.directory / name)
-                self._sync()
+                self.sync()
         finally:
             os.close(descriptor)
             unfinished.unlink(missing_ok=True)
@@ -175,7 +181,7 @@ class Box:
         """Forget a file; nothing happens when it is gone already."""
         with _told("remove", self.directory.name):
             (self.directory / _checked(name)).unlink(missing_ok=True)
-            self._sync()
+            self.sync()
 
     def clean(self) -> None:
         """Remove what a crashed writer left. For the box's one writer, at its start."""
@@ -185,11 +191,13 @@ class Box:
                 with contextlib.suppress(IsADirectoryError):
                     path.unlink(missing_ok=True)
 
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Bytes left of CAPACITY."""
         with _told("read", self.directory.name), os.scandir(self.directory) as entries:
             return CAPACITY - sum(_size(entry) for entry in entries)
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """What was renamed stays so over a power cut."""
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -215,6 +223,37 @@ class BoundedFile:
                 view = view[os.write(self._descriptor, view) :]
 
 
+class Download:
+    """A file as it comes, behind what came of it in an earlier visit."""
+
+    def __init__(self, descriptor: int, most: int) -> None:
+        self._descriptor = descriptor
+        self._most = most
+        self._file = BoundedFile(descriptor, most)
+
+    def held(self, size: int) -> Iterator[bytes]:
+        """What there is already of `size` bytes, in pieces of GRAIN; never all, so that there is something to ask
+        for."""
+        with _told("read", "memory"):
+            present = min(os.fstat(self._descriptor).st_size, size - 1, self._most) // GRAIN * GRAIN
+            os.ftruncate(self._descriptor, max(present, 0))
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            while chunk := os.read(self._descriptor, GRAIN):
+                yield chunk
+        self._file = BoundedFile(self._descriptor, self._most - present)
+
+    def write(self, chunk: bytes) -> None:
+        """StoreError when the file would pass its limit, or the disk is full."""
+        self._file.write(chunk)
+
+    def start_over(self) -> None:
+        """What came is forgotten."""
+        with _told("write", "memory"):
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self._file = BoundedFile(self._descriptor, self._most)
+
+
 class Spool:
     """The three boxes below one directory, made where they are missing: 0700 with files 0600, or 2770 with files 0640
     where a group shares the directory above."""
@@ -230,6 +269,27 @@ class Spool:
         self.memory = Box(directory / "memory")
 
     @contextlib.contextmanager
+    def download(self, name: str, digest: bytes) -> Iterator[Download]:
+        """The inbox's `name`, known by the SHA-256 that it shall have. It takes its name when the block ends well; when
+        it does not, or the process is killed, what came is kept for the next visit. One is kept at a time."""
+        part = _checked(f"part-{digest.hex()}")
+        for other in self.memory.names("part-"):
+            if other != part:
+                self.memory.remove(other)
+        path = self.memory.directory / part
+        descriptor = _open_own(path)
+        try:
+            if _is_shared(self.inbox.directory):
+                os.fchmod(descriptor, 0o640)
+            yield Download(descriptor, min(limit(name), self.inbox.room()))
+            with _told("write", "inbox"):
+                os.fsync(descriptor)
+                os.rename(path, self.inbox.directory / _checked(name))
+                self.inbox.sync()
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Held by the one sync process that may write the inbox. StoreError when another holds it. The lock dies with
         its process."""
@@ -243,6 +303,19 @@ class Spool:
             yield
         finally:
             os.close(descriptor)
+
+
+def _open_own(path: Path) -> int:
+    """A plain file of our own with no second name, made anew where anything else stands: the other user may have laid a
+    link here, to a file that only we can write."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _told("write", path.parent.name):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+                return os.open(path, flags)
+        path.unlink(missing_ok=True)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _is_shared(directory: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import socket
 import ssl
 import subprocess
@@ -56,6 +57,8 @@ class Authority:
     headers: list[dict[str, str]] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
     signed: dict[tuple[Batch, ...], bytes] = field(default_factory=dict)
+    cut_after: int | None = None
+    """Bytes of the next batch after which the connection breaks, once."""
     url: str = ""
 
     def publish(self, sequence: int, content: bytes) -> None:
@@ -89,7 +92,26 @@ class Authority:
             self.posted.append(await request.read())
             return web.Response(body=receipt(self.posted[-1]))
         sequence = int(request.path.rsplit("/")[-1].partition("-")[0])
-        return web.Response(body=self.batches[sequence])
+        return await self._answer_batch(request, self.batches[sequence])
+
+    async def _answer_batch(self, request: web.Request, content: bytes) -> web.StreamResponse:
+        """As the authority does: a part when it is still of the same content."""
+        size, status, headers = len(content), 200, dict[str, str]()
+        if request.headers.get("If-Range") == f'"{hashlib.sha256(content).hexdigest()}"':
+            start = request.http_range.start
+            content, status = content[start:], 206
+            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = len(content)
+        await response.prepare(request)
+        if self.cut_after is None:
+            await response.write(content)
+            return response
+        await response.write(content[: self.cut_after])
+        self.cut_after = None
+        assert request.transport is not None
+        request.transport.close()
+        return response
 
 
 def receipt(sealed: bytes) -> bytes:
@@ -400,6 +422,86 @@ async def test_a_connection_cut_in_the_middle_leaves_nothing_behind(spool: Spool
 
     assert reasons(report) == [Reason.UNREACHABLE]
     assert list(spool.inbox.directory.iterdir()) == []
+
+
+LARGE = bytes(range(256)) * (2 << 10)
+"""A batch of half a mebibyte."""
+
+
+async def cut(authority: Authority, spool: Spool, after: int = 300_000) -> None:
+    """A first visit that is cut within the batch LARGE."""
+    authority.publish(1, LARGE)
+    authority.cut_after = after
+    assert reasons(await visit(authority, spool)) == [Reason.UNREACHABLE]
+    authority.headers.clear()
+
+
+def asked_range(authority: Authority) -> tuple[str | None, str | None]:
+    """Range and If-Range of the last request."""
+    return authority.headers[-1].get("Range"), authority.headers[-1].get("If-Range")
+
+
+async def test_a_download_that_was_cut_goes_on_where_it_stopped(authority: Authority, spool: Spool) -> None:
+    await cut(authority, spool)
+    [part] = spool.memory.names("part-")
+    kept = (spool.memory.read(part) or b"")[: 4 * spool_names.GRAIN]
+
+    report = await visit(authority, spool)
+
+    assert (report.problems, report.batches) == ((), 1)
+    assert kept == LARGE[: 4 * spool_names.GRAIN]
+    assert asked_range(authority) == ("bytes=262144-", f'"{hashlib.sha256(LARGE).hexdigest()}"')
+    assert spool.inbox.read("batch-1-1-gaen.zip") == LARGE
+    assert spool.memory.names("part-") == []
+
+
+async def test_what_was_spoilt_on_the_card_comes_whole(authority: Authority, spool: Spool) -> None:
+    await cut(authority, spool)
+    [part] = spool.memory.names("part-")
+    (spool.memory.directory / part).write_bytes(bytes(300_000))
+
+    spoilt, mended = await visit(authority, spool), await visit(authority, spool)
+
+    assert (reasons(spoilt), mended.problems) == ([Reason.NOT_AS_LISTED], ())
+    assert asked_range(authority) == (None, None)
+    assert spool.inbox.read("batch-1-1-gaen.zip") == LARGE
+
+
+@pytest.mark.parametrize(("status", "tries"), [(200, 1), (206, 2), (416, 2)])
+async def test_a_server_without_parts_sends_the_whole(
+    status: int, tries: int, authority: Authority, spool: Spool
+) -> None:
+    await cut(authority, spool)
+    authority.answers["/v1/batches/1-gaen.zip"] = web.Response(status=status, body=LARGE if status == 200 else b"")
+
+    reports = [await visit(authority, spool) for _ in range(tries)]
+
+    assert reports[-1].problems == ()
+    assert spool.inbox.read("batch-1-1-gaen.zip") == LARGE
+
+
+async def test_what_is_kept_of_downloads_is_bounded(authority: Authority, spool: Spool) -> None:
+    await cut(authority, spool)
+    authority.batches = {2: LARGE[::-1]}
+    authority.cut_after = 100_000
+    await visit(authority, spool)
+
+    [part] = spool.memory.names("part-")
+    assert part == f"part-{hashlib.sha256(LARGE[::-1]).hexdigest()}"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+async def test_no_link_is_gone_on_with(
+    link: Callable[[Path, Path], None], authority: Authority, spool: Spool, tmp_path: Path
+) -> None:
+    (tmp_path / "precious").write_bytes(b"precious")
+    link(tmp_path / "precious", spool.memory.directory / f"part-{hashlib.sha256(LARGE).hexdigest()}")
+    authority.publish(1, LARGE)
+
+    await visit(authority, spool)
+
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert spool.inbox.read("batch-1-1-gaen.zip") == LARGE
 
 
 async def test_two_visits_do_not_meet(authority: Authority, spool: Spool) -> None:
