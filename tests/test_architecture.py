@@ -74,6 +74,7 @@ STORES = {
     "authority.dump",
     "authority.exchange_store",
     "authority.hearing_store",
+    "authority.import_store",
     "authority.log_store",
     "authority.migrations",
     "authority.register_store",

@@ -18,7 +18,7 @@ from bluezoned.errors import ConfigError, StoreError
 
 METADATA = MetaData()
 
-NEWEST = "0006"
+NEWEST = "0007"
 """The last revision in migrations/versions. Compared as text: four digits, counting up."""
 
 _POOL = 8

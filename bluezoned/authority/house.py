@@ -25,6 +25,7 @@ from bluezoned.authority.authority import Authority, Secrets
 from bluezoned.authority.database import Database, open_database
 from bluezoned.authority.enrolment import Enrolment
 from bluezoned.authority.exchange import Exchange
+from bluezoned.authority.imports import Imports
 from bluezoned.authority.laboratory import Laboratories
 from bluezoned.authority.office import Office
 from bluezoned.authority.personnel import Personnel
@@ -55,6 +56,7 @@ class House:
     enrolment: Enrolment
     exchange: Exchange
     laboratories: Laboratories
+    imports: Imports
 
     def close(self) -> None:
         self.database.close()
@@ -119,6 +121,7 @@ def open_house(directory: Path, random: Random) -> House:
         Enrolment(store, kept, random, door),
         Exchange(store, authority, kept, chosen.authority.name, random),
         Laboratories(store, office, kept, random),
+        Imports(store, kept, manner.retention),
     )
 
 

@@ -61,11 +61,11 @@ def _is_plausible(key: DiagnosisKey, at: int) -> bool:
         return False
     if key.start > ahead or key.end > latest or key.start // DAY != (key.end - 1) // DAY:
         return False
-    return _holds_identifiers(key.protocol, key.start, key.end)
+    return holds_identifiers(key.protocol, key.start, key.end)
 
 
 @lru_cache(maxsize=4096)
-def _holds_identifiers(protocol: str, start: int, end: int) -> bool:
+def holds_identifiers(protocol: str, start: int, end: int) -> bool:
     """Whether a key of this window has at least one identifier, and none outside it. Windows do not depend on the
     secret, most uploads have the same days, and to derive fourteen days of identifiers takes longer than all else."""
     spoken = registry.by_name(protocol)

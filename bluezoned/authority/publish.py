@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bluezoned import key_export, key_index, key_rotation, transparency_log, upload
-from bluezoned.authority import log, sign_in
+from bluezoned.authority import log, padding, sign_in
 from bluezoned.authority.authority import Secrets
 from bluezoned.authority.exchange_store import ExchangeRecords
 from bluezoned.authority.hearing_store import Hearings
@@ -24,7 +24,6 @@ from bluezoned.authority.store import Store, Transaction, Waiting
 from bluezoned.errors import AuthorityError
 from bluezoned.key_export import KeyExport
 from bluezoned.key_index import Batch, KeyIndex
-from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random
 from bluezoned.signed_document import DocumentError
@@ -198,7 +197,7 @@ class _Run:
         louder: list[DiagnosisKey],
     ) -> Batch:
         fresh, revoked, revised = _once(new.keys), _once(back.keys), _once(louder)
-        keys = (*fresh, *self._padding(fresh))
+        keys = (*fresh, *self._padding(_once(new.own)))
         export = KeyExport(protocol, sequence, *window, self.of.manner.region, keys, revoked, revised)
         content = key_export.write(export, self.of.secrets.signing_key, self.of.manner.name)
         digest = hashlib.sha256(content).digest()
@@ -208,7 +207,8 @@ class _Run:
 
     def _padding(self, keys: tuple[DiagnosisKey, ...]) -> Iterator[DiagnosisKey]:
         """Random keys that say of themselves what real ones say, so that a batch does not tell how few people fell ill.
-        A tenth more or less by chance: who knows the floor must not see what lies on it."""
+        A tenth more or less by chance: who knows the floor must not see what lies on it. `keys`: of cases here.
+        Imported ones hide nobody, since who reads the other authority's exports can take them away."""
         if not keys:
             return
         least = self.of.manner.least_keys
@@ -216,7 +216,7 @@ class _Run:
         for _ in range(least + jitter - len(keys)):
             # Of so few keys the remainder's bias is one in millions.
             like = keys[int.from_bytes(self.of.random(4)) % len(keys)]
-            yield replace(like, secret=Opaque(self.of.random(len(like.secret))))
+            yield replace(like, secret=padding.draw(len(like.secret), self.of.secrets.pepper, self.of.random))
 
     def _renew_index(self) -> None:
         with self.of.store.snapshot() as seen:

@@ -115,6 +115,7 @@ class Act(Enum):
     VENUE_ADDED = "venue-added"
     OUTBREAK_MARKED = "outbreak-marked"
     BULK_OPENED = "bulk-opened"
+    KEYS_IMPORTED = "keys-imported"
 
 
 @dataclass(frozen=True, slots=True)

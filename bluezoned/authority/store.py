@@ -49,6 +49,8 @@ class Waiting:
     keys: list[DiagnosisKey]
     last_row: int
     """Of the last of them; there is none else to be told up to it. 0 where there are no keys."""
+    own: list[DiagnosisKey]
+    """Those of the keys that come of cases here, and not from another authority."""
 
 
 class Transactions(Protocol):
@@ -155,7 +157,7 @@ class Transaction:
         # Who was F1 and became F0 has published the same keys twice. When the F0 falls, boxes forget the key; so the
         # F1 that still stands has to be told again.
         nearer_falls = select(other.c.id).where(
-            _same_key(other), other.c.case_id.in_(ids), other.c.tier < key.c.tier, other.c.revoked_in.is_(None)
+            same_key(other), other.c.case_id.in_(ids), other.c.tier < key.c.tier, other.c.revoked_in.is_(None)
         )
         again = update(key).where(key.c.is_revoked.is_(False), nearer_falls.exists())
         self._db.execute(again.values(published_in=None))
@@ -238,11 +240,13 @@ class Transaction:
 
     def _waiting(self, condition: Any, most: int) -> Waiting:
         query = select(_key).where(condition).order_by(_key.c.id).limit(most).execution_options(yield_per=5000)
-        keys, last = [], 0
+        keys, last, own = [], 0, []
         for row in self._db.execute(query):
             keys.append(to_key(row))
             last = row.id
-        return Waiting(keys, last)
+            if row.case_id is not None:
+                own.append(keys[-1])
+        return Waiting(keys, last, own)
 
     def mark_published(self, protocol: str, ended_before: int, last_row: int, sequence: int) -> int:
         """What `waiting_keys` gave up to `last_row`, now told; how many it was still time for: one may have been
@@ -372,7 +376,7 @@ class Transaction:
 def _to_tell(protocol: str, ended_before: int) -> Any:
     key, other = _key, _key.alias()
     falls = select(other.c.id).where(
-        _same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
+        same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
     )
     waits = and_(key.c.published_in.is_(None), key.c.is_revoked.is_(False), key.c.end <= ended_before)
     return and_(key.c.protocol == protocol, waits, ~falls.exists())
@@ -380,12 +384,12 @@ def _to_tell(protocol: str, ended_before: int) -> Any:
 
 def _to_take_back(protocol: str) -> Any:
     key, other = _key, _key.alias()
-    stands = select(other.c.id).where(_same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
+    stands = select(other.c.id).where(same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
     waits = and_(key.c.published_in.is_not(None), key.c.is_revoked, key.c.revoked_in.is_(None))
     return and_(key.c.protocol == protocol, waits, ~stands.exists())
 
 
-def _same_key(other: Any) -> Any:
+def same_key(other: Any) -> Any:
     """Whether a row of the alias `other` is of the same key as the row at hand: two cases may publish one."""
     return and_(other.c.secret == _key.c.secret, other.c.protocol == _key.c.protocol, other.c.id != _key.c.id)
 

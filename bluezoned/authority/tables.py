@@ -45,7 +45,7 @@ key = Table(
     "key_",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), index=True),
     Column("protocol", String, nullable=False),
     Column("secret", LargeBinary, nullable=False, index=True),
     Column("start", BigInteger, nullable=False),
@@ -57,7 +57,9 @@ key = Table(
     Column("published_in", Integer, index=True),
     Column("is_revoked", Boolean, nullable=False, default=False),
     Column("revoked_in", Integer),
+    Column("origin", String),
 )
+"""Each has a case, or an origin: the authority that it was imported from."""
 
 hearing = Table(
     "hearing",
