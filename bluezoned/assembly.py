@@ -181,7 +181,8 @@ def _without_a_button(_: Callable[[], None]) -> None:
 
 
 def _rhythm(config: Config) -> Rhythm:
-    return Rhythm(config.beacon.tick_s * SECOND, config.authority.stale_after_s * SECOND)
+    authority = config.authority
+    return Rhythm(config.beacon.tick_s * SECOND, authority.stale_after_s * SECOND, authority.chaff_s * SECOND)
 
 
 class _Running:

@@ -55,6 +55,8 @@ class Rhythm:
     tick: int
     stale_after: int
     """Age of the newest complete list after which silence is no all-clear."""
+    chaff: int = 0
+    """Mean between two uploads that say nothing; 0 for none."""
 
 
 class Box:
@@ -160,6 +162,7 @@ class Box:
             try:
                 await self._exchange.look_into_inbox()
                 self._exchange.lay_out_uploads()
+                self._exchange.lay_out_chaff(self._rhythm.chaff)
             except StoreError as error:
                 self._note_store_failure(error)
             await self.clock.sleep_until(self.clock.now() + LOOK)

@@ -135,6 +135,9 @@ class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stale_after_s: Annotated[Seconds, Meta(ge=3600, le=1_209_600)] = 172_800
     """Age of the newest index at which the light says that silence is no all-clear. Two days outlast a weekend's
     outage; beyond 14 days the index itself expires."""
+    chaff_s: Annotated[Seconds, Meta(ge=0, le=1_209_600)] = 129_600
+    """Mean between two uploads that say nothing, of 3 kB each; 0 for none. Twice as often costs the authority twice as
+    much; half as often, and most uploads that an onlooker sees in a week of infections are real."""
 
 
 class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

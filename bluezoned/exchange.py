@@ -30,6 +30,7 @@ class Exchange:
         self._clock = clock
         self._spool = spool
         self._tell = tell
+        self._chaff_drawn = clock.elapsed()
         spool.outbox.clean()
 
     async def look_into_inbox(self) -> None:
@@ -129,6 +130,14 @@ class Exchange:
             name = spool_names.upload_name(tag)
             if name not in present and name not in answered:
                 self._spool.outbox.write(name, sealed)
+
+    def lay_out_chaff(self, mean: int) -> None:
+        """Now and then an upload that says nothing, on average once in `mean` ms, so that a real one among them tells
+        nobody that its carrier is ill. One at a time: an authority that is away must not be met by a heap."""
+        before, self._chaff_drawn = self._chaff_drawn, self._clock.elapsed()
+        chaff = self._device.chaff(self._chaff_drawn - before, mean)
+        if chaff is not None and not self._spool.outbox.names("upload-"):
+            self._spool.outbox.write(spool_names.upload_name(chaff[0]), chaff[1])
 
     def forget_uploads(self) -> None:
         """What waits to be sent goes."""

@@ -63,6 +63,8 @@ _INFO = b"bluezoned upload v1"
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 
 _VERSION = 1
+_CHAFF_VERSION = 0
+"""Of a text that says nothing and never will."""
 _LATEST = 1 << 47  # ms; beyond any calendar, within any integer of a database
 _PROTOCOLS = ("gaen", "bluezone", "dp3t")  # by their numbers on the wire
 _HEAD = struct.Struct(f">BB24s{NONCE_SIZE}sBB")
@@ -158,6 +160,16 @@ def _private_parts(private_key: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519
 def seal(upload: Upload, sealing_key: bytes) -> bytes:
     """SEALED_SIZE bytes that only the authority can open; others each time (HPKE draws its own randomness). UploadError
     when the upload or the key is not what it should be."""
+    return _seal(_encode(upload), sealing_key)
+
+
+def seal_chaff(sealing_key: bytes) -> bytes:
+    """SEALED_SIZE bytes that say nothing, and look like an upload to all but the authority, which refuses them unseen
+    and keeps nothing. Truly sealed: random bytes would be known by the bits that no key has."""
+    return _seal(bytes((_CHAFF_VERSION,)).ljust(_PLAIN_SIZE, b"\0"), sealing_key)
+
+
+def _seal(plain: bytes, sealing_key: bytes) -> bytes:
     if len(sealing_key) != SEALING_KEY_SIZE:
         raise UploadError(f"a sealing key has {SEALING_KEY_SIZE} bytes")
     try:
@@ -165,7 +177,7 @@ def seal(upload: Upload, sealing_key: bytes) -> bytes:
             mlkem.MLKEM768PublicKey.from_public_bytes(sealing_key[:1184]),
             x25519.X25519PublicKey.from_public_bytes(sealing_key[1184:]),
         )
-        return _SUITE.encrypt(_encode(upload), public_key, _INFO)
+        return _SUITE.encrypt(plain, public_key, _INFO)
     except ValueError as error:
         raise UploadError("the sealing key is damaged") from error
 

@@ -80,6 +80,15 @@ def message(*keys: DiagnosisKey, **changes: Any) -> Upload:
 # sealing
 
 
+def test_chaff_is_sealed_and_says_nothing() -> None:
+    chaff = [upload.seal_chaff(SEALING_KEY) for _ in range(2)]
+
+    assert [len(sealed) for sealed in chaff] == [SEALED_SIZE, SEALED_SIZE]
+    assert chaff[0] != chaff[1]
+    with pytest.raises(UploadError, match="another version"):
+        upload.open_sealed(chaff[0], PRIVATE_KEY)
+
+
 @settings(deadline=None)
 @given(uploads())
 def test_what_is_sealed_is_opened(whole: Upload) -> None:

@@ -6,6 +6,7 @@ Every act takes the instant `at` (ms UTC) and is stored before it has an effect.
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -447,6 +448,15 @@ class Device:
     def pending_uploads(self) -> dict[bytes, bytes]:
         """Sealed messages that wait for a receipt, by a tag of 8 bytes that tells nothing."""
         return {_tag(u): u.sealed for u in self._store.uploads() if u.sealed is not None}
+
+    def chaff(self, elapsed: int, mean: int) -> tuple[bytes, bytes] | None:
+        """Now and then an upload that says nothing, with a tag like `pending_uploads` gives: on average once in `mean`
+        ms, `elapsed` of which passed since this was last asked. Without memory, so that neither a restart nor the last
+        one tells when the next comes. None before the first index, and always when `mean` is 0."""
+        drawn = int.from_bytes(self._random(8)) / (1 << 64)
+        if self._index is None or not mean or drawn >= -math.expm1(-elapsed / mean):
+            return None
+        return self._random(8), upload.seal_chaff(self._index.sealing_key)
 
     def apply_receipt(self, data: bytes) -> StoredUpload | None:
         """Close the upload that a signed receipt answers; None when it answers none that is pending."""

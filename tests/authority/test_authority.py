@@ -218,6 +218,17 @@ def test_unreadable_upload_gets_a_receipt_of_the_same_size(ward: Ward) -> None:
     assert upload.read_receipt(refusal, ward.public_key).problem == "unreadable"
 
 
+def test_chaff_is_answered_alike_and_leaves_nothing(ward: Ward) -> None:
+    before = ward.everything()
+
+    answers = [ward.authority.accept(upload.seal_chaff(ward.sealing_key), NOON) for _ in range(PER_HOUR + 1)]
+
+    assert ward.everything() == before
+    assert ward.authority.guessing(NOON).last_day == 0
+    assert {len(answer) for answer in answers} == {upload.RECEIPT_SIZE}
+    assert ward.send(message(ward.code()), NOON).accepted
+
+
 def test_two_uploads_at_once_use_a_code_once(ward: Ward) -> None:
     code = ward.code()
     receipts: list[Receipt] = []
