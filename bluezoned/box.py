@@ -219,7 +219,7 @@ class Box:
             Indication.PAUSED: self._paused.is_set(),
             Indication.CANNOT_HEAR: not health.hearing,
             Indication.CANNOT_ADVERTISE: not health.advertising,
-            Indication.KEYS_STALE: issued is None or at - issued > self._rhythm.stale_after,
+            Indication.KEYS_STALE: issued is None or bool(self._list_problem()),
             Indication.BUTTON_STUCK: self._button_is_stuck,
             Indication.SOMEONE_NEAR: self.device.nearby(at) > 0,
         }
@@ -376,9 +376,16 @@ class Box:
     def _problems(self, health: RadioHealth) -> Iterator[str]:
         yield from (health.problem, health.degraded, self._store_problem, self.storage_damage())
         yield self._exchange.problem
+        yield self._list_problem()
         if self.device.witness.fork() is not None:
             yield FORKED
         yield self.hardware_problem()
+
+    def _list_problem(self) -> str:
+        # A clock that nobody set may stand anywhere.
+        if not self.clock.is_synchronized():
+            return ""
+        return self.device.list_problem(self.clock.now(), self._rhythm.stale_after)
 
     def _note_store_failure(self, error: BluezonedError) -> None:
         if not self._store_problem:

@@ -8,18 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from bluezoned import assembly, config_source
+from bluezoned import assembly, config_source, key_index, upload
 from bluezoned.advertisement import Advertisement, Reception
+from bluezoned.alert.indicator import Indication
 from bluezoned.alert.journal import JournalIndicator
 from bluezoned.box import Box, Rhythm
 from bluezoned.clock import ManualClock
 from bluezoned.control.report import StatusReport
 from bluezoned.feed.spool import Spool
+from bluezoned.key_index import KeyIndex
 from bluezoned.protocols.protocol import DAY
 from bluezoned.radio.radio import RadioHealth
 from bluezoned.recorder import Recorder
-from bluezoned.tracing.device import Device
+from bluezoned.tracing.device import EXPIRED, STANDS_STILL, Device
 from bluezoned.tracing.store import Store
 
 
@@ -83,3 +86,26 @@ def test_the_line_that_every_login_may_read_tells_nothing_of_the_carrier() -> No
 
     assert line == ("hears; DOES NOT ADVERTISE; list of cases of 2026-11-01 00:00 UTC; bluetoothd is not running")
     assert assembly.health(replace(report, paused=True)) == "paused by the carrier"
+
+
+AUTHORITY_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+async def test_a_list_that_is_renewed_no_more_is_told_and_is_no_all_clear(box: Box) -> None:
+    box.device.adopt(replace(box.device._settings, authority_key=AUTHORITY_KEY.public_key()))
+    start = box.clock.now()
+    # Expires before it is stale: the authority's word and the settings' each count.
+    short = KeyIndex("test", 0, start, start + DAY // 2, upload.public_sealing_key(bytes(96)), ())
+    lasting = replace(short, issued=start + 1, expires=start + 14 * DAY)
+    told = []
+    for index, age in ((short, DAY // 2 - 1), (short, DAY // 2), (lasting, DAY), (lasting, DAY + 2)):
+        box.device.apply_index(key_index.write(index, AUTHORITY_KEY))
+        await box.clock.advance(start + age)
+        told.append((box.indication(), box.status().problems))
+
+    assert told == [
+        (Indication.ALL_WELL, ()),
+        (Indication.KEYS_STALE, (EXPIRED,)),
+        (Indication.ALL_WELL, ()),
+        (Indication.KEYS_STALE, (STANDS_STILL,)),
+    ]

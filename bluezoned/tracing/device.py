@@ -136,6 +136,12 @@ class _Reason:
 _REASON = struct.Struct(">BI")
 
 
+EXPIRED = ("the list of cases has expired: the network is away, or the authority's server or a mirror stands still "
+           "and holds back what is newer")  # fmt: skip
+STANDS_STILL = ("the list of cases is not renewed: the network is away, or the authority's server or a mirror stands "
+                "still")  # fmt: skip
+
+
 def _pack_reasons(reasons: Iterable[_Reason]) -> bytes:
     return b"".join(_REASON.pack(reason.tier, reason.day) for reason in sorted(reasons))
 
@@ -364,6 +370,16 @@ class Device:
         """When the authority issued the newest index all of whose batches are applied (ms); None before the first."""
         fact = self._store.fact("complete index")
         return None if fact is None else fact[0]
+
+    def list_problem(self, at: int, stale_after: int) -> str:
+        """Why the list of cases is no all-clear though there is one: the authority, or a mirror before it, renews it no
+        more. Empty when all is well, and before the first."""
+        issued = self.keys_issued()
+        if issued is None:
+            return ""
+        if self._index is not None and at >= self._index.expires:
+            return EXPIRED
+        return STANDS_STILL if at - issued > stale_after else ""
 
     def newest_batch(self) -> int:
         """Sequence number of the newest batch applied; 0 before the first."""
