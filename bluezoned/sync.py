@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -28,30 +29,33 @@ log = logging.getLogger(__name__)
 SECOND = 1000
 
 FIRST_PAUSE_S = 15.0
-"""Seconds before the second try, doubled for each further one, and up to as much again by chance, so that a fleet whose
-authority was away does not come back in step. Halved, a restarting server meets everybody twice; doubled, the third try
-falls into the next timer."""
+"""Seconds that the second try waits on average, the third twice as long, and so on. Halved, a restarting server meets
+everybody twice; doubled, the third try falls into the next timer."""
 
 LONGEST_PAUSE_S = 600.0
+
+
+def pause(tried: int) -> float:
+    """Seconds until the next try: anything up to a bound that doubles, so that a fleet whose authority was away does
+    not come back in step, whichever try each box is at."""
+    return random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**tried))
 
 
 async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
     """The report of the last try. StoreError when the spool fails, AuthorityError when `url` must not be asked."""
     report: FeedReport | None = None
+    tried = 0
 
     class Unfinished(Exception):
         """A try left something to be done."""
 
+    def again(error: Exception) -> bool | float:
+        return pause(tried) if isinstance(error, Unfinished) else False
+
     try:
-        async for attempt in stamina.retry_context(
-            on=Unfinished,
-            attempts=tries,
-            timeout=None,
-            wait_initial=FIRST_PAUSE_S,
-            wait_jitter=FIRST_PAUSE_S,
-            wait_max=LONGEST_PAUSE_S,
-        ):
+        async for attempt in stamina.retry_context(on=again, attempts=tries, timeout=None):
             with attempt:
+                tried = attempt.num
                 async with client.open_session() as session:
                     report = await client.fetch_and_post(session, url, spool)
                 if report.problems:
