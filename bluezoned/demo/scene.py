@@ -38,7 +38,8 @@ def furnish(ether: Ether) -> None:
 
 
 def settings(name: str, protocol: str, directory: Path, bus: str, url: str, device_toml: str) -> str:
-    """A box's bluezoned.toml: its places, its calibration and the authority's fragment as `init` wrote it."""
+    """A box's bluezoned.toml: its places, its calibration and the authority's fragment as `init` wrote it, which ends
+    within its section. No chaff: a story is the same each time."""
     fragment = "".join(
         f'url = "{url}"\n' if line.startswith("url =") else line for line in device_toml.splitlines(keepends=True)
     )
@@ -58,4 +59,6 @@ bus = "{bus}"
 [log]
 level = "debug"
 
-{fragment}"""
+{fragment}
+chaff_s = 0
+"""
