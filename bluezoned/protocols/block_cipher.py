@@ -42,7 +42,9 @@ def encrypting_fast(blocks: bytes, library: ctypes.CDLL) -> Encrypt:
     encrypted = ctypes.create_string_buffer(size + 16)  # EVP_EncryptUpdate may want a block of room beyond
     out, written = ctypes.addressof(encrypted), ctypes.c_int()
     count = ctypes.addressof(written)
-    initialized_for = 0
+    # An address keeps nothing alive: without this, the count is written into memory that has become somebody else's.
+    context.written = written
+    initialized_for: int | None = None
 
     def encrypt(key: bytes) -> ctypes.Array[ctypes.c_char]:
         nonlocal initialized_for
@@ -65,6 +67,8 @@ class _Context:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._free = library.EVP_CIPHER_CTX_free
         self.handle = library.EVP_CIPHER_CTX_new()
+        self.written: ctypes.c_int | None = None
+        """What the calls on it write their count to."""
         if not self.handle:
             raise MemoryError
 

@@ -116,7 +116,7 @@ def test_keys_of_a_place_are_cut_to_its_hours(ward: Ward, protocol: str) -> None
     assert ward.send(message(outbreak(ward, hours), *days, today), NOON).accepted
 
     with ward.store.snapshot() as seen:
-        waiting = [kept.key for kept in seen.waiting_keys(protocol, NOON, 100)]
+        waiting = seen.waiting_keys(protocol, NOON, 100).keys
     assert [(kept.secret, kept.start, kept.end) for kept in waiting] == [
         (days[2].secret, hours.start, MIDNIGHT),
         (today.secret, MIDNIGHT, hours.end),

@@ -64,6 +64,17 @@ def test_both_libraries_encrypt_alike(keys: list[bytes], count: int) -> None:
     assert [bytes(fast(key))[: len(blocks)] for key in keys] == [slow(key) for key in keys]
 
 
+def test_what_is_encrypted_stays_when_memory_is_reused() -> None:
+    blocks = bytes(96)
+    encrypt = block_cipher.encrypting_fast(blocks, libcrypto())
+    reused = [ctypes.c_int(7) for _ in range(10_000)]
+
+    encrypted = bytes(encrypt(bytes(16)))[: len(blocks)]
+
+    assert encrypted == block_cipher.encrypting_slowly(blocks)(bytes(16))
+    assert {number.value for number in reused} == {7}
+
+
 def test_a_key_of_another_size_is_refused() -> None:
     encrypt = block_cipher.encrypting_fast(bytes(16), libcrypto())
 
