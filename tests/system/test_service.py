@@ -1,7 +1,5 @@
 """The daemon as a service of systemd's: how it starts and is asked, what it is allowed, who may call it, and what the
 doctor makes of it.
-
-Run by name (TESTS=tests/system/service.py): nobody has seen it pass yet, so `make test-vm` does not collect it.
 """
 
 from __future__ import annotations
