@@ -177,7 +177,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         # Arguments are told of in the text; that every command has --help is said once.
-        if record is None or not record[1] or (context.parent is not None and parameter.name == "help"):
+        if record is None or not record[1] or (context.parent is not None and "--help" in parameter.opts):
             continue
         yield from (".TP", f".B {_roff(record[0])}", _roff(record[1]))
 
