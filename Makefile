@@ -7,7 +7,8 @@
 #   make test-vm   the radio against the real bluetoothd, in a virtual machine (SUITE=trixie|bookworm, REPEAT=n,
 #                  TESTS=files, CROWD=minutes of a crowd, PATIENCE=factor for bounds of time on a busy machine); needs root to
 #                  build its disk once
-#   make bench     matching, store, radio and desk: what they cost, beside the limit, in half an hour; fuzzes 10 minutes
+#   make bench     matching, store, radio, desk and a fleet's requests: what they cost, beside the limit, in half an hour;
+#                  fuzzes 10 minutes
 #   make bench-proximity  how well 2 m is told: tables and a page in build/, in five minutes (RECORDINGS=a directory
 #                  with further sets)
 #   make man       man pages and completions, after a change of a command or of config/bluezoned.toml
@@ -68,6 +69,7 @@ bench: $(SETUP)
 	$(PYTHON) -m tests.bench.radio
 	$(PYTHON) -m tests.bench.durability
 	$(PYTHON) tests/bench/desk.py
+	$(PYTHON) -m tests.bench.fleet
 	$(PYTHON) -m tests.fuzz.key_export --count 30000
 	$(PYTHON) -m tests.fuzz.advertisement --count 1000000
 

@@ -131,7 +131,8 @@ class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Annotated[str, Meta(pattern="^[A-Za-z0-9-]*\\Z", max_length=16)] = ""
     """Only exports of this region; empty takes all."""
     poll_s: Annotated[Seconds, Meta(ge=300, le=86_400)] = 14_400
-    """Between two looks at the index. GAEN apps look every four hours; a shorter one costs the server, not safety."""
+    """Mean between two looks at the index; feed/schedule draws each. GAEN apps look every four hours;
+    a shorter one costs the server, not safety."""
     stale_after_s: Annotated[Seconds, Meta(ge=3600, le=1_209_600)] = 172_800
     """Age of the newest index at which the light says that silence is no all-clear. Two days outlast a weekend's
     outage; beyond 14 days the index itself expires."""

@@ -235,8 +235,8 @@ def _contradictions(loaded: Config, reading: _Reading) -> Iterator[Mistake]:
         yield mistake("authority", given, f"needs authority.{missing} too")
     if (problem := url_problem(authority.url)) is not None:
         yield mistake("authority", "url", problem)
-    if authority.stale_after_s <= authority.poll_s:
-        yield mistake("authority", "stale_after_s", "must be longer than authority.poll_s")
+    if 2 * authority.stale_after_s <= 3 * authority.poll_s:
+        yield mistake("authority", "stale_after_s", "must be longer than one and a half times authority.poll_s")
 
 
 def url_problem(url: str) -> str | None:

@@ -1,7 +1,7 @@
 """bluezoned-sync: one visit to the authority. Has the network and no secret; what it brings is judged by the daemon.
 
 A oneshot for a timer: posts the outbox, fetches what is new, tries again with growing pauses, and ends. The timer does
-not know the settings, so it comes often, and `--if-due` goes home when it is not time.
+not know the settings, so it comes often, and `--if-due` goes home when it is not time (feed/schedule).
 """
 
 from __future__ import annotations
@@ -20,25 +20,14 @@ import stamina
 from bluezoned import __version__, command_line, service
 from bluezoned.clock import SystemClock
 from bluezoned.errors import AuthorityError, BluezonedError, ConfigError, StoreError
-from bluezoned.feed import client
+from bluezoned.feed import client, schedule
 from bluezoned.feed.client import FeedReport
 from bluezoned.feed.spool import Spool
 
 log = logging.getLogger(__name__)
 
 SECOND = 1000
-
-FIRST_PAUSE_S = 15.0
-"""Seconds that the second try waits on average, the third twice as long, and so on. Halved, a restarting server meets
-everybody twice; doubled, the third try falls into the next timer."""
-
-LONGEST_PAUSE_S = 600.0
-
-
-def pause(tried: int) -> float:
-    """Seconds until the next try: anything up to a bound that doubles, so that a fleet whose authority was away does
-    not come back in step, whichever try each box is at."""
-    return random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**tried))
+CHANCE = random.SystemRandom().random
 
 
 async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
@@ -50,7 +39,7 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
         """A try left something to be done."""
 
     def again(error: Exception) -> bool | float:
-        return pause(tried) if isinstance(error, Unfinished) else False
+        return schedule.pause(tried, CHANCE) / SECOND if isinstance(error, Unfinished) else False
 
     try:
         async for attempt in stamina.retry_context(on=again, attempts=tries, timeout=None):
@@ -66,19 +55,19 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
     return report
 
 
-def is_due(spool: Spool, now: int, poll: int) -> bool:
-    """Whether an upload waits or the last good visit is `poll` ms past. A visit in the future was stamped by a wrong
-    clock."""
-    if spool.outbox.names("upload-"):
-        return True
-    stamp = spool.memory.read("visit") or b""
-    return not stamp.isdigit() or not int(stamp) <= now < int(stamp) + poll
+def tries_due(spool: Spool, now: int, poll: int, most: int) -> int:
+    """How often to try now, by what the last visit left; 0 when it is not time."""
+    plan = schedule.decode(spool.memory.read("visit"))
+    upload_waits = bool(spool.outbox.names("upload-"))
+    return schedule.tries(plan, most) if schedule.is_due(plan, now, poll, upload_waits) else 0
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @command_line.config_options
-@click.option("--tries", type=click.IntRange(1, 20), default=5, show_default=True, help="Visits before giving up.")
-@click.option("--if-due", is_flag=True, help="Only when authority.poll_s has passed or an upload waits.")
+@click.option(
+    "--tries", type=click.IntRange(1, 20), default=schedule.TRIES, show_default=True, help="Visits before giving up."
+)
+@click.option("--if-due", is_flag=True, help="Only when it is time (authority.poll_s) or an upload waits.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 @click.version_option(__version__, prog_name="bluezoned-sync")
 def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due: bool, as_json: bool) -> None:
@@ -104,12 +93,14 @@ def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due
         click.echo("the spool is another user's: systemctl start bluezoned-sync", err=True)
         sys.exit(os.EX_NOPERM)
     try:
-        spool, clock = Spool(spool_dir), SystemClock()
-        if if_due and not is_due(spool, clock.now(), config.authority.poll_s * SECOND):
+        spool, clock, poll = Spool(spool_dir), SystemClock(), config.authority.poll_s * SECOND
+        if if_due:
+            tries = tries_due(spool, clock.now(), poll, tries)
+        if not tries:
             return
         report = asyncio.run(visit(config.authority.url, spool, tries))
-        if not report.problems:
-            spool.memory.write("visit", str(clock.now()).encode())
+        after = schedule.after_failure if report.problems else schedule.after_success
+        spool.memory.write("visit", schedule.encode(after(clock.now(), poll, CHANCE)))
     except StoreError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_IOERR)

@@ -19,9 +19,10 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bluezoned import command_line, key_export, sync
+from bluezoned import command_line, key_export
 from bluezoned.demo import scene
 from bluezoned.demo.cast import Beacon, Bus, Stage, free_port, program
+from bluezoned.feed import schedule
 from bluezoned.feed.spool import Spool
 from bluezoned.key_export import KeyExport
 from bluezoned.protocols.protocol import DAY
@@ -464,26 +465,14 @@ def test_sync_without_an_authority_has_nothing_to_do() -> None:
     assert "nothing to do" in done.stderr
 
 
-def test_sync_goes_home_when_it_is_not_time(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool")
-
-    assert sync.is_due(spool, NINE, 4 * HOUR)
-    spool.memory.write("visit", str(NINE).encode())
-    assert not sync.is_due(spool, NINE + 4 * HOUR - 1, 4 * HOUR)
-    assert sync.is_due(spool, NINE + 4 * HOUR, 4 * HOUR)
-    assert sync.is_due(spool, NINE - 1, 4 * HOUR)
-    spool.outbox.write("upload-00", b"sealed")
-    assert sync.is_due(spool, NINE + 1, 4 * HOUR)
-
-
-def test_a_visit_that_failed_is_due_again(tmp_path: Path) -> None:
+def test_a_visit_that_failed_is_put_off(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(PINNED.replace("https://authority.example", "http://127.0.0.1:9"))
     words = ("--config", str(tmp_path / "b.toml"), "--set", f"beacon.spool_dir={tmp_path}/spool", "--tries", "1")
 
     done = ran(program("bluezoned-sync"), *words, "--if-due")
 
     assert done.returncode == 75
-    assert sync.is_due(Spool(tmp_path / "spool"), NINE, 4 * HOUR)
+    assert schedule.decode(Spool(tmp_path / "spool").memory.read("visit")).failed
 
 
 def test_authority_asks_to_be_founded_first(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
     outbox/    upload-<tag> · wanted-<number>                          written by the daemon, removed by sync
     memory/    state                                                   sync's own
 
-    memory/    visit                                                   when sync last asked, sync's own
+    memory/    visit                                                   when sync asks next, sync's own
     memory/    part-<digest>                                           a batch whose download was cut, sync's own
 
 Each directory has one writer. A reader trusts nothing: sizes are bounded and only plain files are opened. Knows
@@ -46,7 +46,7 @@ _LIMITS = {
     "leaves": 2048,
     "wanted": 0,
     "state": 4 * MEBIBYTE,
-    "visit": 32,
+    "visit": 128,
     # A GAEN key takes about 60 bytes: 400,000 keys, twice the largest national day ever published.
     "batch": 24 * MEBIBYTE,
     "part": 24 * MEBIBYTE,
