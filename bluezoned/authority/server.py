@@ -21,13 +21,13 @@ from litestar.exceptions import ClientException, HTTPException, NotFoundExceptio
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import Components, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.types import Scope
 
 from bluezoned import __version__, key_index, upload
 from bluezoned.authority import http_range
 from bluezoned.authority.api import gaen, laboratory, watching
-from bluezoned.authority.api.discretion import held
+from bluezoned.authority.api.discretion import held, require_body
 from bluezoned.authority.api.feed import BATCH_CACHE, INDEX_CACHE
 from bluezoned.authority.house import House, public_key_pem
 from bluezoned.authority.portal import application as portal
@@ -38,10 +38,6 @@ from bluezoned.errors import BluezonedError
 from bluezoned.transparency_log import TILE
 
 log = logging.getLogger(__name__)
-
-BODY_S = 30.0
-"""Seconds in which an upload must have come: 3 KiB over the slowest modem take two. Without a limit, whoever sends a
-byte an hour holds a connection for ever."""
 
 PUBLISH_WAIT = 60_000
 """ms between two tries to publish what could not be yet: the clock is not set, the bucket refuses, another is at it."""
@@ -161,6 +157,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         description=f"The body has {upload.SEALED_SIZE} bytes, the receipt {upload.RECEIPT_SIZE}, whatever they say. "
         "The same upload again gets the same receipt.",
         request_max_body_size=upload.SEALED_SIZE,
+        before_request=require_body,
         tags=["boxes"],
         operation_class=_UploadOperation,
         responses={
@@ -171,11 +168,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         },
     )
     async def uploads(request: Request[Any, Any, Any]) -> Response[bytes]:
-        try:
-            async with asyncio.timeout(BODY_S):
-                sealed = await request.body()
-        except TimeoutError:
-            raise HTTPException("the upload did not come in time", status_code=408) from None
+        sealed = await request.body()
         if len(sealed) != upload.SEALED_SIZE:
             raise ClientException(f"an upload has {upload.SEALED_SIZE} bytes")
         async with held():
@@ -198,7 +191,11 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
         ],
         # The document alone: the viewers that come with the framework load their scripts from other people's servers.
         openapi_config=OpenAPIConfig(
-            title="bluezone-authority", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]
+            title="bluezone-authority",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
+            components=Components(security_schemes=dict(laboratory.SECURITY)),
         ),
         exception_handlers={BluezonedError: _unavailable, HTTPException: _refused},
         after_exception=[_tell],

@@ -6,10 +6,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
 
 from bluezoned.clock import rest
 
@@ -19,6 +20,19 @@ second arrive on two cores: halved, a slow disk shows who was accepted; doubled,
 
 ANSWER_SIZE = 1536
 """Bytes of each JSON answer. A certificate takes 600; the rest is room."""
+
+BODY_S = 30.0
+"""Seconds in which a body must have come: 64 KiB over the slowest modem take ten. Without a limit, whoever sends a byte
+an hour holds a connection for ever."""
+
+
+async def require_body(request: Request[Any, Any, Any]) -> None:
+    """Reads it, before a handler asks for it; 408 when it does not come in time."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            await request.body()
+    except TimeoutError:
+        raise HTTPException("the body did not come in time", status_code=408) from None
 
 
 @asynccontextmanager
@@ -32,9 +46,17 @@ async def held() -> AsyncIterator[None]:
         await rest(round((HOLD_S - (loop.time() - start) % HOLD_S) * 1000))
 
 
-def padded(document: dict[str, Any], status: int = 200) -> Response[bytes]:
-    """The document as JSON of ANSWER_SIZE bytes, filled up by its field `padding`."""
-    bare = len(msgspec.json.encode(document | {"padding": ""}))
-    filling = secrets.token_hex(ANSWER_SIZE)[: max(0, ANSWER_SIZE - bare)]
-    content = msgspec.json.encode(document | {"padding": filling})
-    return Response(content, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
+class Answer(msgspec.Struct, kw_only=True):
+    """What an app of others is told."""
+
+    padding: str = ""
+
+
+_Told = TypeVar("_Told", bound=Answer)
+
+
+def padded(answer: _Told, status: int = 200) -> Response[_Told]:
+    """The answer as JSON of ANSWER_SIZE bytes, filled up by its field `padding`."""
+    bare = len(msgspec.json.encode(answer))
+    answer.padding = secrets.token_hex(ANSWER_SIZE)[: max(0, ANSWER_SIZE - bare)]
+    return Response(answer, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})

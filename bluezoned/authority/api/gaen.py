@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, post
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
 from bluezoned import upload
-from bluezoned.authority.api.discretion import held, padded
+from bluezoned.authority.api.discretion import Answer, held, padded, require_body
 from bluezoned.authority.certificate import SentKey
 from bluezoned.authority.exchange import Refusal
 from bluezoned.authority.house import House
@@ -74,6 +76,48 @@ class PublishRequest(msgspec.Struct, rename={"keys": "temporaryExposureKeys", "c
     padding: str = ""
 
 
+class TokenAnswer(Answer):
+    """A token for the certificate, and what the app needs to know of the case."""
+
+    testtype: str
+    symptom_date: str = msgspec.field(name="symptomDate")
+    token: str
+
+
+class CertificateAnswer(Answer):
+    """A JSON Web Token."""
+
+    certificate: str
+
+
+class PublishAnswer(Answer):
+    """How many keys were taken."""
+
+    inserted: int = msgspec.field(name="insertedExposures")
+
+
+class RefusalAnswer(Answer):
+    """Why not; both published servers' names for the reason."""
+
+    error_code: str = msgspec.field(name="errorCode")
+    code: str
+    error: str = "refused"
+
+
+class _Refused(HTTPException):
+    """`detail` is the reason's code."""
+
+    status_code = 400
+
+
+_REFUSALS = {
+    400: ResponseSpec(RefusalAnswer, description="Refused; the body tells why", generate_examples=False),
+    408: ResponseSpec(RefusalAnswer, description="The body was too slow", generate_examples=False),
+    413: ResponseSpec(RefusalAnswer, description="The body is too large", generate_examples=False),
+    503: ResponseSpec(dict[str, str], description="The database does not answer; try later", generate_examples=False),
+}
+
+
 def router(house: House, clock: Clock) -> Router:
     """The three steps."""
 
@@ -82,69 +126,79 @@ def router(house: House, clock: Clock) -> Router:
         status_code=200,
         summary="A code becomes a token",
         description="The code is used up. Every answer has one size; with the header X-Chaff nothing is looked at.",
+        responses=_REFUSALS,
     )
-    async def verify(request: Request[Any, Any, Any], data: VerifyRequest) -> Response[bytes]:
+    async def verify(request: Request[Any, Any, Any], data: VerifyRequest) -> Response[TokenAnswer]:
         async with held():
             if _is_chaff(request):
                 return padded(_token("x" * 32, Tier.F0, None))
             try:
                 code = upload.normalise_code(data.code)
             except UploadError:
-                return _refused(_CODES[Problem.CODE_UNKNOWN])
+                raise _Refused(_CODES[Problem.CODE_UNKNOWN]) from None
             verified = await asyncio.to_thread(house.exchange.verify, code, clock.now())
             if isinstance(verified, Problem):
-                return _refused(_CODES[verified])
+                raise _Refused(_CODES[verified])
             return padded(_token(verified.token, verified.case.tier, verified.case.onset))
 
-    @post("/api/certificate", status_code=200, summary="A token becomes a certificate for exactly these keys")
-    async def certify(request: Request[Any, Any, Any], data: CertificateRequest) -> Response[bytes]:
+    @post(
+        "/api/certificate",
+        status_code=200,
+        summary="A token becomes a certificate for exactly these keys",
+        responses=_REFUSALS,
+    )
+    async def certify(request: Request[Any, Any, Any], data: CertificateRequest) -> Response[CertificateAnswer]:
         async with held():
             if _is_chaff(request):
-                return padded({"certificate": "x" * 600})
+                return padded(CertificateAnswer(certificate="x" * 600))
             tekmac = _decoded(data.ekeyhmac)
-            if tekmac is None:
-                return _refused(Refusal.HMAC_INVALID.value)
             certificate = await asyncio.to_thread(house.exchange.certify, data.token, tekmac, clock.now())
             if isinstance(certificate, Refusal):
-                return _refused(certificate.value)
-            return padded({"certificate": certificate})
+                raise _Refused(certificate.value)
+            return padded(CertificateAnswer(certificate=certificate))
 
-    @post("/v1/publish", status_code=200, summary="Keys with their certificate are published")
-    async def publish(request: Request[Any, Any, Any], data: PublishRequest) -> Response[bytes]:
+    @post("/v1/publish", status_code=200, summary="Keys with their certificate are published", responses=_REFUSALS)
+    async def publish(request: Request[Any, Any, Any], data: PublishRequest) -> Response[PublishAnswer]:
         async with held():
             if _is_chaff(request):
-                return padded({"insertedExposures": 14})
+                return padded(PublishAnswer(inserted=14))
             hmac_key = _decoded(data.hmac_key)
-            if hmac_key is None:
-                return _refused(Refusal.HMAC_INVALID.value)
             sent = [
                 SentKey(key.key, key.rolling_start_number, key.rolling_period, key.transmission_risk)
                 for key in data.keys
             ]
             taken = await asyncio.to_thread(house.exchange.publish, data.certificate, hmac_key, sent, clock.now())
             if isinstance(taken, Refusal):
-                return _refused(taken.value)
-            return padded({"insertedExposures": taken})
+                raise _Refused(taken.value)
+            return padded(PublishAnswer(inserted=taken))
 
-    return Router("/", route_handlers=[verify, certify, publish], tags=["apps of others"],
-                  request_max_body_size=LARGEST_BODY)  # fmt: skip
+    return Router(
+        "/",
+        route_handlers=[verify, certify, publish],
+        tags=["apps of others"],
+        request_max_body_size=LARGEST_BODY,
+        before_request=require_body,
+        exception_handlers={HTTPException: _refused},
+    )
 
 
 def _is_chaff(request: Request[Any, Any, Any]) -> bool:
     return "x-chaff" in request.headers
 
 
-def _token(token: str, tier: Tier, onset: int | None) -> dict[str, Any]:
+def _token(token: str, tier: Tier, onset: int | None) -> TokenAnswer:
     date = "" if onset is None else datetime.fromtimestamp(onset * DAY / 1000, UTC).date().isoformat()
-    return {"testtype": "confirmed" if tier is Tier.F0 else "likely", "symptomDate": date, "token": token}
+    return TokenAnswer(testtype="confirmed" if tier is Tier.F0 else "likely", symptom_date=date, token=token)
 
 
-def _refused(code: str) -> Response[bytes]:
-    return padded({"error": "refused", "errorCode": code, "code": code}, 400)
+def _refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[RefusalAnswer]:
+    """What is no request at all gets no other look than a refusal."""
+    code = error.detail if isinstance(error, _Refused) else Refusal.KEYS_INVALID.value
+    return padded(RefusalAnswer(error_code=code, code=code), error.status_code)
 
 
-def _decoded(text: str) -> bytes | None:
+def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        return None
+        raise _Refused(Refusal.HMAC_INVALID.value) from None

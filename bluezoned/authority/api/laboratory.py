@@ -9,8 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, Router, post
 from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import SecurityScheme
 from msgspec import Meta
 
+from bluezoned.authority.api.discretion import require_body
 from bluezoned.authority.case import CaseError
 from bluezoned.authority.house import House
 from bluezoned.authority.laboratory import Denial, LaboratoryError
@@ -20,6 +23,26 @@ from bluezoned.clock import Clock
 from bluezoned.protocols.protocol import Tier
 
 _STATUS = {Denial.UNKNOWN: 401, Denial.SCOPE: 403, Denial.TOO_FAST: 429, Denial.QUOTA: 429, None: 400}
+
+SECURITY = {
+    "laboratory": SecurityScheme(
+        type="http", scheme="bearer", description="A token of `bluezone-authority laboratory add`"
+    )
+}
+
+_REFUSALS = {
+    status: ResponseSpec(dict[str, str], description=description, generate_examples=False)
+    for status, description in {
+        400: "The body is no such request",
+        401: "There is no such token",
+        403: "The token's scope does not go so far",
+        408: "The body was too slow",
+        413: "The body is too large",
+        422: "It cannot be; `detail` tells why",
+        429: "Too many requests in this minute, or the quota of the last 24 hours is used up",
+        503: "The database does not answer; try later",
+    }.items()
+}
 
 
 class NewCase(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,7 +68,8 @@ def router(house: House, clock: Clock) -> Router:
     @post(
         "/",
         summary="Open a confirmed case (F0) and issue its code",
-        description="Authorization: Bearer and the token of `bluezone-authority laboratory add`, scope `issue`.",
+        description="Scope `issue`.",
+        responses=_REFUSALS,
     )
     async def open_case(request: Request[Any, Any, Any], data: NewCase) -> IssuedCase:
         registration = Registration(Tier.F0, None, data.reference, _day(data.onset), _day(data.tested))
@@ -54,7 +78,13 @@ def router(house: House, clock: Clock) -> Router:
         expires = datetime.fromtimestamp(done.code.expires / 1000, UTC).isoformat(timespec="seconds")
         return IssuedCase(done.case.id, done.code.code, expires)
 
-    @post("/{case:str}/revocation", status_code=200, summary="Take a case back", description="Scope `revoke`.")
+    @post(
+        "/{case:str}/revocation",
+        status_code=200,
+        summary="Take a case back",
+        description="Scope `revoke`.",
+        responses=_REFUSALS,
+    )
     async def revoke(request: Request[Any, Any, Any], case: str) -> dict[str, list[str]]:
         return {"revoked": await asyncio.to_thread(house.laboratories.revoke, _token(request), case, clock.now())}
 
@@ -64,6 +94,8 @@ def router(house: House, clock: Clock) -> Router:
         tags=["laboratories"],
         exception_handlers={LaboratoryError: _denied, CaseError: _impossible},
         request_max_body_size=4096,
+        before_request=require_body,
+        security=[{"laboratory": []}],
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException, NotFoundException
+from litestar.openapi.datastructures import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -30,6 +31,7 @@ def router(house: House, clock: Clock) -> Router:
         "/ready",
         summary="Whether the database answers and publishing goes on",
         description="503 when the index is older than two publishing runs: `/health` may be well all the same.",
+        responses={503: ResponseSpec(dict[str, str], description="It does not", generate_examples=False)},
     )
     async def ready() -> dict[str, str | int]:
         age = await asyncio.to_thread(_age, house, clock.now())
@@ -41,15 +43,20 @@ def router(house: House, clock: Clock) -> Router:
         "/metrics",
         summary="Numbers for Prometheus",
         description="For this machine alone: a proxy's requests are answered 404.",
+        media_type="text/plain",
+        responses={
+            404: ResponseSpec(dict[str, str], description="Asked from elsewhere", generate_examples=False),
+            503: ResponseSpec(dict[str, str], description="The database does not answer", generate_examples=False),
+        },
     )
-    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def metrics(request: Request[Any, Any, Any]) -> Response[str]:
         client = request.client.host if request.client else ""
         if client not in ("127.0.0.1", "::1") or "x-forwarded-for" in request.headers:
             raise NotFoundException("there is nothing here")
         registry = CollectorRegistry()
         registry.register(_Numbers(house, clock.now()))
         content = await asyncio.to_thread(generate_latest, registry)
-        return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(content.decode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return Router("/", route_handlers=[ready, metrics], tags=["operations"])
 
