@@ -139,6 +139,11 @@ class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chaff_s: Annotated[Seconds, Meta(ge=0, le=1_209_600)] = 129_600
     """Mean between two uploads that say nothing, of 3 kB each; 0 for none. Twice as often costs the authority twice as
     much; half as often, and most uploads that an onlooker sees in a week of infections are real."""
+    metered: bool = False
+    """The network is paid for by the byte: a look a day, batches of beacon.listen alone, uploads by themselves."""
+    proxy_url: Annotated[str, Meta(pattern="^(|https?://[^\\s/?#]+/?)\\Z", max_length=200)] = ""
+    """An HTTP proxy that the authority is asked through. It sees the authority's name, when and how much. No name or
+    password: this file is for everybody to read."""
 
 
 class Alert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -261,6 +266,7 @@ _SHAPES = {
     "alert.kernel_led": "the name of a light in /sys/class/leds; empty for none",
     "alert.quiet_hours": '"22:00-07:00"; empty for none',
     "authority.url": "https://..., or http:// on this machine; empty for none",
+    "authority.proxy_url": "http://host:port or https://host:port, without name and password; empty for none",
     "authority.public_key": "PEM text, or the absolute path of a PEM file; empty for none",
     "authority.region": "letters, digits and -, 16 at most; empty for all",
     "control.bus": '"system", "session" or an address "unix:path=..."',

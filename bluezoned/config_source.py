@@ -235,8 +235,12 @@ def _contradictions(loaded: Config, reading: _Reading) -> Iterator[Mistake]:
         yield mistake("authority", given, f"needs authority.{missing} too")
     if (problem := url_problem(authority.url)) is not None:
         yield mistake("authority", "url", problem)
+    if authority.proxy_url and (problem := proxy_problem(authority)) is not None:
+        yield mistake("authority", "proxy_url", problem)
     if 2 * authority.stale_after_s <= 3 * authority.poll_s:
         yield mistake("authority", "stale_after_s", "must be longer than one and a half times authority.poll_s")
+    if authority.metered and authority.stale_after_s < config.Authority().stale_after_s:
+        yield mistake("authority", "stale_after_s", "must be two days at least with authority.metered")
 
 
 def url_problem(url: str) -> str | None:
@@ -254,6 +258,22 @@ def url_problem(url: str) -> str | None:
         return "must not carry a name or password"
     if parts.scheme == "http" and host not in LOOPBACK:
         return "must be https: plain http is for this machine alone"
+    return None
+
+
+def proxy_problem(authority: config.Authority) -> str | None:
+    """Why the authority must not be asked through that proxy, or None."""
+    try:
+        parts = urlsplit(authority.proxy_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if not host:
+        return "is no address of a proxy"
+    if parts.username is not None or parts.password is not None:
+        return "must not carry a name or password: anybody on this machine can read it"
+    if not authority.url.startswith("https:"):
+        return "needs an authority.url of https, so that the proxy sees no more than whom this box asks"
     return None
 
 

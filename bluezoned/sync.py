@@ -12,26 +12,39 @@ import logging
 import os
 import random
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 import stamina
 
-from bluezoned import __version__, command_line, service
+from bluezoned import __version__, command_line, config, service
 from bluezoned.clock import SystemClock
+from bluezoned.config import Config
 from bluezoned.errors import AuthorityError, BluezonedError, ConfigError, StoreError
 from bluezoned.feed import client, schedule
-from bluezoned.feed.client import FeedReport
+from bluezoned.feed import visit as feed_visit
+from bluezoned.feed.client import WebAuthority
 from bluezoned.feed.spool import Spool
+from bluezoned.feed.visit import FeedReport
 
 log = logging.getLogger(__name__)
 
 SECOND = 1000
 CHANCE = random.SystemRandom().random
 
+METERED_POLL_S = 86_400
+"""Where bytes are counted: most of what a visit costs is the list of what there is. Half as often, and a box would be
+told of its exposure when the days in which it could infect others are half over."""
 
-async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
-    """The report of the last try. StoreError when the spool fails, AuthorityError when `url` must not be asked."""
+
+Errand = Callable[[WebAuthority], Awaitable[FeedReport]]
+"""What to do at the authority's."""
+
+
+async def visit(settings: config.Authority, errand: Errand, tries: int) -> FeedReport:
+    """The report of the last try. StoreError when the spool fails, AuthorityError when the address must not be
+    asked."""
     report: FeedReport | None = None
     tried = 0
 
@@ -46,7 +59,7 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
             with attempt:
                 tried = attempt.num
                 async with client.open_session() as session:
-                    report = await client.fetch_and_post(session, url, spool)
+                    report = await errand(WebAuthority(session, settings.url, settings.proxy_url))
                 if report.problems:
                     raise Unfinished
     except Unfinished:
@@ -55,11 +68,48 @@ async def visit(url: str, spool: Spool, tries: int) -> FeedReport:
     return report
 
 
-def tries_due(spool: Spool, now: int, poll: int, most: int) -> int:
-    """How often to try now, by what the last visit left; 0 when it is not time."""
-    plan = schedule.decode(spool.memory.read("visit"))
-    upload_waits = bool(spool.outbox.names("upload-"))
-    return schedule.tries(plan, most) if schedule.is_due(plan, now, poll, upload_waits) else 0
+def poll(settings: config.Authority) -> int:
+    """ms between two looks for what is new, on average."""
+    return max(settings.poll_s, METERED_POLL_S if settings.metered else 0) * SECOND
+
+
+class Round:
+    """What one start of the program does, by the settings, the spool and what the last visit left."""
+
+    def __init__(self, loaded: Config, spool: Spool) -> None:
+        self._settings = loaded.authority
+        self._protocols = frozenset(loaded.beacon.listen) if loaded.authority.metered else None
+        self._spool = spool
+        self._plan = schedule.decode(spool.memory.read("visit"))
+        self._poll = poll(loaded.authority)
+
+    def errand(self, now: int) -> Errand | None:
+        """What it is time for; None when it is for nothing. An upload brings a visit forward. Where bytes are counted
+        that visit posts alone: it costs a twentieth."""
+        if schedule.is_due(self._plan, now, self._poll):
+            return self.everything
+        if not schedule.may_go(self._plan, now) or not self._spool.outbox.names("upload-"):
+            return None
+        return self._post if self._settings.metered else self.everything
+
+    async def everything(self, authority: WebAuthority) -> FeedReport:
+        return await feed_visit.fetch_and_post(authority, self._spool, self._protocols)
+
+    async def _post(self, authority: WebAuthority) -> FeedReport:
+        return await feed_visit.post(authority, self._spool)
+
+    def tries(self, most: int) -> int:
+        return schedule.tries(self._plan, most)
+
+    def close(self, errand: Errand, report: FeedReport, now: int) -> None:
+        """Leave word of when to come again."""
+        if report.problems:
+            plan = schedule.after_failure(self._plan, now, self._poll, CHANCE)
+        elif errand == self._post:
+            plan = schedule.after_post(self._plan)
+        else:
+            plan = schedule.after_success(now, self._poll, CHANCE)
+        self._spool.memory.write("visit", schedule.encode(plan))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,30 +127,31 @@ def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due
     74 the spool failed, 77 run as root on another's spool, 78 the configuration is wrong.
     """
     try:
-        config = command_line.load(config_path, settings)
+        loaded = command_line.load(config_path, settings)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_CONFIG)
-    service.to_where_it_is_read("bluezoned-sync", config.log.level, os.environ)
-    if not config.authority.url:
+    service.to_where_it_is_read("bluezoned-sync", loaded.log.level, os.environ)
+    if not loaded.authority.url:
         if if_due:
             return
         click.echo("no authority is set (authority.url): nothing to do", err=True)
         return
-    spool_dir = Path(config.beacon.spool_dir)
+    spool_dir = Path(loaded.beacon.spool_dir)
     if os.geteuid() == 0 and spool_dir.exists() and spool_dir.stat().st_uid != 0:
         # What root leaves there, the service could not replace.
         click.echo("the spool is another user's: systemctl start bluezoned-sync", err=True)
         sys.exit(os.EX_NOPERM)
     try:
-        spool, clock, poll = Spool(spool_dir), SystemClock(), config.authority.poll_s * SECOND
+        spool, clock = Spool(spool_dir), SystemClock()
+        this_round = Round(loaded, spool)
+        errand: Errand | None = this_round.everything
         if if_due:
-            tries = tries_due(spool, clock.now(), poll, tries)
-        if not tries:
+            tries, errand = this_round.tries(tries), this_round.errand(clock.now())
+        if errand is None:
             return
-        report = asyncio.run(visit(config.authority.url, spool, tries))
-        after = schedule.after_failure if report.problems else schedule.after_success
-        spool.memory.write("visit", schedule.encode(after(clock.now(), poll, CHANCE)))
+        report = asyncio.run(visit(loaded.authority, errand, tries))
+        this_round.close(errand, report, clock.now())
     except StoreError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_IOERR)

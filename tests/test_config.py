@@ -123,6 +123,9 @@ bucket_thresholds_db = [
     ]
 
 
+PINNED = "[authority]\nurl='https://a.example'\npublic_key='/etc/key.pem'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -135,6 +138,18 @@ bucket_thresholds_db = [
         ("[beacon]\ntick_s = true\n", "bluezoned.toml:2: beacon.tick_s: True is not allowed"),
         ("[beacon]\nprotocol='gaen'\nlisten=['dp3t']\n", 'bluezoned.toml:3: beacon.listen: must name "gaen"'),
         ("[authority]\nurl='https://a.example'\n", "bluezoned.toml:2: authority.url: needs authority.public_key too"),
+        (f"{PINNED}proxy_url='http://a:b@proxy:3128'\n", "bluezoned.toml:4: authority.proxy_url: must not carry"),
+        (f"{PINNED}proxy_url='socks5://proxy'\n", "bluezoned.toml:4: authority.proxy_url: 'socks5://proxy' is not all"),
+        (f"{PINNED}proxy_url='http://proxy:99999'\n", "bluezoned.toml:4: authority.proxy_url: is not a URL"),
+        (f"{PINNED}proxy_url='http://:3128'\n", "bluezoned.toml:4: authority.proxy_url: is no address"),
+        (
+            f"{PINNED.replace('https://a.example', 'http://127.0.0.1')}proxy_url='http://proxy'\n",
+            "bluezoned.toml:4: authority.proxy_url: needs an authority.url of https",
+        ),
+        (
+            "[authority]\nmetered=true\nstale_after_s=90000\n",
+            "bluezoned.toml:3: authority.stale_after_s: must be two days at least with authority.metered",
+        ),
         ("[authority]\nstale_after_s=14400\n", "bluezoned.toml:2: authority.stale_after_s: must be longer"),
     ],
 )

@@ -163,6 +163,20 @@ def test_each_trouble_is_graded_and_has_its_fix(
     assert fix in finding.fix
 
 
+def test_how_the_authority_is_asked_is_told() -> None:
+    settings = {
+        "authority.url": "https://authority.example",
+        "authority.public_key": "/etc/key.pem",
+        "authority.proxy_url": "http://proxy:3128",
+        "authority.metered": "true",
+    }
+
+    found = {f.name: f for f in diagnosis.diagnose(replace(WELL, config=config_source.load([], {}, settings)))}
+
+    assert "through the proxy http://proxy:3128" in found["authority"].said
+    assert "once a day" in found["authority"].said
+
+
 def test_a_wished_adapter_that_is_not_there_is_told_beside_those_that_are() -> None:
     wish = config_source.load([], {}, {"radio.adapter": "hci1"})
 

@@ -472,7 +472,7 @@ def test_a_visit_that_failed_is_put_off(tmp_path: Path) -> None:
     done = ran(program("bluezoned-sync"), *words, "--if-due")
 
     assert done.returncode == 75
-    assert schedule.decode(Spool(tmp_path / "spool").memory.read("visit")).failed
+    assert schedule.decode(Spool(tmp_path / "spool").memory.read("visit")).retry > 0
 
 
 def test_authority_asks_to_be_founded_first(tmp_path: Path) -> None:

@@ -184,7 +184,10 @@ def _authority(facts: Facts) -> Iterator[Finding]:
     elif facts.authority_problem:
         yield Finding("authority", FAIL, facts.authority_problem, "mend authority.public_key in the settings")
     else:
-        yield Finding("authority", OK, "an authority is set and its key is pinned")
+        proxy = facts.config.authority.proxy_url
+        through = f", asked through the proxy {proxy}" if proxy else ""
+        metered = ", once a day as bytes are counted" if facts.config.authority.metered else ""
+        yield Finding("authority", OK, f"an authority is set and its key is pinned{through}{metered}")
 
 
 def _sync(facts: Facts) -> Iterator[Finding]:

@@ -35,18 +35,20 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is kept between visits. Losing it costs one visit before its time."""
 
     due: int = 0
-    """UTC."""
-    failed: bool = False
-    """The last visit did not end well."""
+    """UTC, when the authority is asked for what is new."""
+    retry: int = 0
+    """UTC, before which nothing is tried, as the last visit did not end well; 0 when it did."""
 
 
-def is_due(plan: Plan, now: int, poll: int, upload_waits: bool) -> bool:
-    """Whether to visit the authority. An upload brings the visit forward, but not one that is put off because the last
-    one failed. A plan that lies farther ahead than any is made for was made by a wrong clock."""
-    ahead = plan.due - now
-    if plan.failed:
-        return ahead <= 0 or ahead > AWAY
-    return ahead <= 0 or ahead > longest(poll) or upload_waits
+def may_go(plan: Plan, now: int) -> bool:
+    """Whether no visit is put off. An instant that lies farther ahead than any is chosen, here and below, was chosen by
+    a wrong clock."""
+    return not 0 < plan.retry - now <= AWAY
+
+
+def is_due(plan: Plan, now: int, poll: int) -> bool:
+    """Whether it is time to ask what is new."""
+    return may_go(plan, now) and not 0 < plan.due - now <= longest(poll)
 
 
 def after_success(now: int, poll: int, chance: Chance) -> Plan:
@@ -55,9 +57,14 @@ def after_success(now: int, poll: int, chance: Chance) -> Plan:
     return Plan(due=now + poll // 2 + int(poll * chance()))
 
 
-def after_failure(now: int, poll: int, chance: Chance) -> Plan:
+def after_post(plan: Plan) -> Plan:
+    """Uploads alone went well."""
+    return Plan(due=plan.due)
+
+
+def after_failure(plan: Plan, now: int, poll: int, chance: Chance) -> Plan:
     """Anything up to an hour, or to the longest time between two visits where that is less."""
-    return Plan(due=now + int(min(AWAY, longest(poll)) * chance()), failed=True)
+    return Plan(due=plan.due, retry=now + 1 + int(min(AWAY, longest(poll)) * chance()))
 
 
 def longest(poll: int) -> int:
@@ -67,7 +74,7 @@ def longest(poll: int) -> int:
 
 def tries(plan: Plan, most: int) -> int:
     """Of the next visit. After one that failed they are not repeated: the next visit is the try."""
-    return 1 if plan.failed else most
+    return 1 if plan.retry else most
 
 
 def pause(tried: int, chance: Chance) -> int:

@@ -367,7 +367,8 @@ class Device:
         return found
 
     def keys_issued(self) -> int | None:
-        """When the authority issued the newest index all of whose batches are applied (ms); None before the first."""
+        """When the authority issued the newest index all of whose batches that this box can use are applied (ms); None
+        before the first."""
         fact = self._store.fact("complete index")
         return None if fact is None else fact[0]
 
@@ -387,7 +388,10 @@ class Device:
         return 0 if fact is None else fact[0]
 
     def _note_complete(self) -> None:
-        if self._index is not None and self._index.sequence <= self.newest_batch():
+        if self._index is None:
+            return
+        heard = (batch.sequence for batch in self._index.batches if batch.protocol in self._settings.heard)
+        if max(heard, default=0) <= self.newest_batch():
             self._store.put_fact("complete index", self._index.issued)
 
     def _signing_keys(self, sequence: int = 0) -> list[ec.EllipticCurvePublicKey]:

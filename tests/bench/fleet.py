@@ -73,14 +73,15 @@ class Device:
         asked, chance, poll = list[int](), self._random.random, self._case.poll_s * SECOND
         now = int(MINUTE * chance()) + 30 * SECOND + self._delay()
         while now < DAYS * DAY:
-            if schedule.is_due(self._plan, now, poll, upload_waits=self._next_upload <= now):
+            upload_waits = self._next_upload <= now and schedule.may_go(self._plan, now)
+            if upload_waits or schedule.is_due(self._plan, now, poll):
                 now, succeeded = self._visit(now, asked)
                 if succeeded:
                     self._plan = schedule.after_success(now, poll, chance)
                     if self._next_upload <= now:
                         self._next_upload = self._draw_upload(now)
                 else:
-                    self._plan = schedule.after_failure(now, poll, chance)
+                    self._plan = schedule.after_failure(self._plan, now, poll, chance)
             now += 10 * MINUTE + self._delay()
         return asked
 

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,8 +27,11 @@ from bluezoned import key_index, merkle_tree, transparency_log, upload
 from bluezoned.errors import StoreError
 from bluezoned.feed import client
 from bluezoned.feed import spool as spool_names
-from bluezoned.feed.client import FeedError, FeedReport, Reason
+from bluezoned.feed import visit as feed_visit
+from bluezoned.feed.client import WebAuthority
+from bluezoned.feed.problem import FeedError, Reason
 from bluezoned.feed.spool import Spool
+from bluezoned.feed.visit import FeedReport
 from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.transparency_log import TILE_SIZE, TransparencyLog
 from tests.logbook import Logbook
@@ -142,9 +145,9 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
-async def visit(authority: Authority, spool: Spool) -> FeedReport:
+async def visit(authority: Authority, spool: Spool, protocols: frozenset[str] | None = None) -> FeedReport:
     async with client.open_session() as session:
-        return await client.fetch_and_post(session, authority.url, spool)
+        return await feed_visit.fetch_and_post(WebAuthority(session, authority.url), spool, protocols)
 
 
 def moved(to: str) -> web.Response:
@@ -324,6 +327,44 @@ async def test_a_box_that_was_off_for_long_gets_the_archive_it_wants(authority: 
     assert spool.outbox.names() == []
 
 
+async def test_batches_of_other_protocols_are_passed_over_and_stay_so(authority: Authority, spool: Spool) -> None:
+    authority.publish(1, b"one")
+    authority.publish(2, b"two")
+
+    passed_over = await visit(authority, spool, frozenset({"bluezone"}))
+    authority.publish(3, b"three")
+    later = await visit(authority, spool, frozenset({"bluezone", "gaen"}))
+
+    assert (passed_over.index_changed, passed_over.batches, passed_over.problems) == (True, 0, ())
+    assert later.batches == 1
+    assert [spool.inbox.read(name) for name in spool.inbox.names("batch-")] == [b"three"]
+
+
+async def test_an_index_that_lies_of_a_protocol_hides_no_batch_for_ever(authority: Authority, spool: Spool) -> None:
+    authority.publish(1, b"one")
+    false = replace(batch(1, b"one"), protocol="dp3t")
+    index = KeyIndex("test", 1, NOON, NOON + DAY, SEALING_KEY, (false,))
+    authority.index = key_index.write(index, SIGNING_KEY)
+    await visit(authority, spool, frozenset({"gaen"}))
+    authority.index = None
+
+    report = await visit(authority, spool, frozenset({"gaen"}))
+
+    assert report.batches == 1
+    assert spool.inbox.names("batch-") != []
+
+
+async def test_uploads_go_by_themselves(authority: Authority, spool: Spool) -> None:
+    spool.outbox.write("upload-01", b"one")
+
+    async with client.open_session() as session:
+        report = await feed_visit.post(WebAuthority(session, authority.url), spool)
+
+    assert report == FeedReport(index_changed=False, batches=0, uploads=1, problems=())
+    assert authority.asked == ["POST /v1/uploads"]
+    assert spool.inbox.names() == ["receipt-01"]
+
+
 async def test_a_false_index_does_not_hide_true_batches_for_ever(authority: Authority, spool: Spool) -> None:
     authority.batches = {1: b"false", 999: b"false"}
     await visit(authority, spool)
@@ -356,10 +397,10 @@ async def test_a_large_batch_comes_whole(authority: Authority, spool: Spool) -> 
 
 
 @pytest.mark.parametrize("url", ["", "http://authority.example", "ftp://127.0.0.1", "https://a:b@authority.example"])
-async def test_an_unfit_address_is_not_asked(url: str, spool: Spool) -> None:
-    with pytest.raises(FeedError) as caught:
-        async with client.open_session() as session:
-            await client.fetch_and_post(session, url, spool)
+async def test_an_unfit_address_is_not_asked(url: str) -> None:
+    async with client.open_session() as session:
+        with pytest.raises(FeedError) as caught:
+            WebAuthority(session, url)
 
     assert caught.value.reason is Reason.INSECURE_URL
 
@@ -380,7 +421,7 @@ async def test_an_authority_that_says_nothing_is_named(spool: Spool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=0.05)) as session:
-            report = await client.fetch_and_post(session, url, spool)
+            report = await feed_visit.fetch_and_post(WebAuthority(session, url), spool)
 
     assert reasons(report) == [Reason.TOO_SLOW]
 
@@ -512,7 +553,7 @@ async def test_two_visits_do_not_meet(authority: Authority, spool: Spool) -> Non
 VISITOR = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from bluezoned.feed import client
+from bluezoned.feed import client, visit as feed_visit
 from bluezoned.feed.spool import Spool
 
 url, spools = sys.argv[1:]
@@ -528,7 +569,7 @@ def visit(nth):
 
     async def once():
         async with client.open_session() as session:
-            await client.fetch_and_post(session, url, Spool(Path(spools) / str(nth)))
+            await feed_visit.fetch_and_post(client.WebAuthority(session, url), Spool(Path(spools) / str(nth)))
 
     sys.addaudithook(die_at_the_nth)
     asyncio.run(once())

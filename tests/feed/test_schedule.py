@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from bluezoned.feed import schedule
+from bluezoned.feed.schedule import Plan
 
 MINUTE, HOUR = 60_000, 3_600_000
 NOW = 20_759 * 24 * HOUR
@@ -51,19 +52,40 @@ def test_nothing_of_a_box_is_in_when_it_asks() -> None:
 @pytest.mark.parametrize(("poll", "bound"), [(5 * MINUTE, 7.5 * MINUTE), (4 * HOUR, HOUR), (24 * HOUR, HOUR)])
 def test_after_a_failure_the_whole_wait_is_drawn(poll: int, bound: float) -> None:
     draw = chance()
-    waits = [schedule.after_failure(NOW, poll, draw).due - NOW for _ in range(FLEET)]
+    waits = [schedule.after_failure(Plan(), NOW, poll, draw).retry - NOW for _ in range(FLEET)]
 
     assert 0 <= min(waits) < bound / 100
     assert bound * 0.99 < max(waits) <= bound
     assert statistics.mean(waits) == pytest.approx(bound / 2, abs=bound / 40)
 
 
-def test_a_plan_that_was_made_is_waited_for_to_its_end() -> None:
-    for poll in (5 * MINUTE, 4 * HOUR, 24 * HOUR):
-        for plan in (
-            schedule.after_success(NOW, poll, lambda: 0.999),
-            schedule.after_failure(NOW, poll, lambda: 0.999),
-        ):
-            assert not schedule.is_due(plan, NOW, poll, upload_waits=False)
-            assert not schedule.is_due(plan, plan.due - 1, poll, upload_waits=False)
-            assert schedule.is_due(plan, plan.due, poll, upload_waits=False)
+@pytest.mark.parametrize("poll", [5 * MINUTE, 4 * HOUR, 24 * HOUR])
+def test_a_plan_is_waited_for_to_its_end(poll: int) -> None:
+    well = schedule.after_success(NOW, poll, lambda: 0.999)
+    badly = schedule.after_failure(Plan(), NOW, poll, lambda: 0.999)
+
+    assert not schedule.is_due(well, NOW, poll)
+    assert not schedule.is_due(well, well.due - 1, poll)
+    assert schedule.is_due(well, well.due, poll)
+    assert schedule.may_go(well, NOW)
+    assert not schedule.may_go(badly, badly.retry - 1)
+    assert not schedule.is_due(badly, badly.retry - 1, poll)
+    assert schedule.is_due(badly, badly.retry, poll)
+
+
+def test_a_failure_does_not_bring_the_next_look_forward() -> None:
+    plan = schedule.after_failure(Plan(due=NOW + 20 * HOUR), NOW, 24 * HOUR, chance())
+
+    assert not schedule.is_due(plan, plan.retry, 24 * HOUR)
+    assert schedule.may_go(plan, plan.retry)
+    assert schedule.after_post(plan) == Plan(due=NOW + 20 * HOUR)
+
+
+def test_after_a_failure_a_visit_tries_once() -> None:
+    assert schedule.tries(Plan(), 3) == 3
+    assert schedule.tries(Plan(retry=NOW), 3) == 1
+
+
+def test_what_a_wrong_clock_planned_is_not_waited_for() -> None:
+    for plan in (Plan(due=NOW), Plan(retry=NOW)):
+        assert schedule.is_due(plan, NOW - 7 * HOUR, 4 * HOUR)

@@ -127,9 +127,12 @@ def run_until(device: Device, until: int) -> None:
     device.tick(until)
 
 
-def index(sequence: int, issued: int) -> bytes:
+def index(sequence: int, issued: int, protocol: str = "bluezone") -> bytes:
+    """It lists the newest batch alone."""
     sealing_key = upload.public_sealing_key(SEALING_KEY)
-    return key_index.write(KeyIndex("test", sequence, issued, issued + 14 * DAY, sealing_key, ()), SIGNING_KEY)
+    newest = key_index.Batch(sequence, f"{sequence}.zip", 1000, bytes(32), protocol, issued - HOUR, issued)
+    listed = (newest,) if sequence else ()
+    return key_index.write(KeyIndex("test", sequence, issued, issued + 14 * DAY, sealing_key, listed), SIGNING_KEY)
 
 
 def test_tiers_follow_the_chain_of_meetings(boxes: tuple[Box, Box, Box]) -> None:
@@ -511,6 +514,13 @@ def test_list_counts_as_fresh_only_when_its_batches_are_applied(boxes: tuple[Box
 
     a.take(batch(a, 1, ()), TUESDAY_NOON)
     assert a.device.keys_issued() == NINE + HOUR
+
+
+def test_list_waits_for_no_batch_of_a_protocol_that_is_not_listened_to(boxes: tuple[Box, Box, Box]) -> None:
+    a, _, _ = boxes
+    a.device.apply_index(index(1, NINE, "another"))
+
+    assert a.device.keys_issued() == NINE
 
 
 def test_index_that_turns_back_time_is_refused(boxes: tuple[Box, Box, Box]) -> None:
