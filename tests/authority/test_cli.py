@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bluezoned.authority.cli.program import main
+from bluezoned.authority.house import open_house
+from bluezoned.authority.publish import LEASE
+from bluezoned.clock import SystemClock
 from bluezoned.demo.cast import program
 
 
@@ -41,6 +45,26 @@ def test_whole_day_of_a_ward(ward: Path) -> None:
     assert told(ward, "publish") == {"batches": 0, "keys": 0, "revoked": 0}
     assert set(told(ward, "revoke", case)["revoked"]) == {case, contact}
     assert all(row["revoked"] and not row["codes"] for row in told(ward, "list"))
+
+
+def test_publish_waits_for_the_worker_that_is_at_it(ward: Path) -> None:
+    house, holder, at = open_house(ward, os.urandom), os.urandom(16), SystemClock().now()
+    with house.store.transaction() as transaction:
+        assert transaction.take_lease("publish", holder, at, at + LEASE)
+
+    refused = ran(ward, "publish", "--wait", "0")
+    command = [program("bluezone-authority"), "publish", "--data", str(ward), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        with house.store.transaction() as transaction:
+            transaction.give_lease_back("publish", holder)
+        answered = waiting.communicate()[0]
+    house.close()
+
+    assert (refused.exit_code, "try again in five minutes" in refused.stderr) == (1, True)
+    assert "waiting for it" in said
+    assert (waiting.returncode, json.loads(answered)["batches"]) == (0, 0)
 
 
 def test_status_counts_what_there_is(ward: Path) -> None:

@@ -37,8 +37,11 @@ def patient(seconds: float) -> float:
 
 
 def run(*command: str, check: bool = True) -> str:
-    """What a command printed."""
-    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=patient(90)).stdout
+    """What a command printed. One that fails unforeseen fails the test with what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(90))
+    if check and done.returncode:
+        pytest.fail(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
