@@ -137,3 +137,5 @@ class PhoneReader:
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[address] = known
+        # Its packets went on while it was read, and had it wait again.
+        self._waiting.pop(address, None)

@@ -139,7 +139,7 @@ def test_one_falls_ill_and_the_other_is_told(air: Air, authority: Path, pair: tu
     # Its server may have been faster: its schedule was passed with the clock.
     staff(authority, "publish")
     assert int(staff(authority, "status")["newest_batch"]) >= 1
-    assert right.get("AlertLevel") == [""]
+    assert right.get("AlertLevel") == ["none"]
     visit(right)
     within(120, lambda: right.get("AlertLevel", "Indication") == ["F1", "F1"], lambda: right.ask("status"))
     assert right.lights(since)[-1] == "F1"
