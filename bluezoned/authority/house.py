@@ -11,16 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bluezoned import key_rotation, upload
-from bluezoned.authority import settings
+from bluezoned.authority import key_file, settings
 from bluezoned.authority.authority import Authority, Secrets
 from bluezoned.authority.database import Database, open_database
 from bluezoned.authority.enrolment import Enrolment
@@ -37,7 +31,6 @@ from bluezoned.authority.sign_in import SignIn
 from bluezoned.authority.store import Store
 from bluezoned.errors import ConfigError
 from bluezoned.protocols.protocol import DAY, Random
-from bluezoned.upload import UploadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ def found_house(directory: Path, name: str, random: Random) -> None:
     ConfigError when there is one already or it cannot be; a settings file that is there is kept."""
     settings.require_name(name)
     keys = directory / "keys"
-    if (keys / "signing.pem").exists():
+    if (keys / key_file.SIGNING).exists():
         raise ConfigError(f"{directory} holds an authority already; its keys are not replaced")
     toml = directory / "authority.toml"
     if toml.exists():
@@ -83,16 +76,16 @@ def found_house(directory: Path, name: str, random: Random) -> None:
         write_whole(keys / "sealing.key", upload.generate_sealing_key(), 0o600)
         write_whole(keys / "pepper.key", random(32), 0o600)
         # The signing key last: its presence says that the rest is there.
-        write_whole(keys / "signing.pem", _pem(signing_key), 0o600)
+        write_whole(keys / key_file.SIGNING, key_file.pem(signing_key), 0o600)
     except OSError as error:
         raise ConfigError(f"cannot make an authority in {directory}: {error.strerror}") from error
     open_house(directory, random).close()
 
 
-def open_house(directory: Path, random: Random) -> House:
-    """The authority in `directory`. ConfigError when there is none or its keys or settings are wrong; StoreError when
-    its database is."""
-    kept = _secrets(directory)
+def open_house(directory: Path, random: Random, credentials: Path | None = None) -> House:
+    """The authority in `directory`. `credentials`: where systemd lays those of this service. ConfigError when there is
+    no authority or its keys or settings are wrong; StoreError when its database is."""
+    kept = key_file.read(directory, credentials)
     chosen = settings.read(directory / "authority.toml")
     database = open_database(chosen.database.url or f"sqlite:///{_database_file(directory)}")
     store = Store(database)
@@ -125,14 +118,15 @@ def open_house(directory: Path, random: Random) -> House:
     )
 
 
-def rotate_signing_key(directory: Path, at: int, random: Random) -> int:
+def rotate_signing_key(directory: Path, at: int, random: Random, credentials: Path | None = None) -> int:
     """A new signing key in the place of the old one, which signs the statement that it follows; when that was issued
     (ms). Killed on the way, it is ended when the authority is opened next. The old key is kept beside it, for the day
-    on which the new one is lost before any box has followed."""
-    house = open_house(directory, random)
+    on which the new one is lost before any box has followed, unless it came as a credential; the new one is a file
+    until it is made one, too."""
+    house = open_house(directory, random, credentials)
     try:
         new = ec.generate_private_key(ec.SECP256R1())
-        write_whole(directory / "keys" / _NEXT, _pem(new), 0o600)
+        write_whole(directory / "keys" / key_file.NEXT, key_file.pem(new), 0o600)
         with house.store.transaction() as transaction:
             earlier = transaction.rotations()
             issued = max(at, earlier[-1].issued + 1) if earlier else at
@@ -142,41 +136,23 @@ def rotate_signing_key(directory: Path, at: int, random: Random) -> int:
             transaction.put_rotation(statement)
     finally:
         house.close()
-    open_house(directory, random).close()
+    open_house(directory, random, credentials).close()
     return issued
 
 
 def _end_rotation(directory: Path, store: Store, kept: Secrets) -> Secrets:
     """Puts a new signing key in its place if the database has the statement for it."""
-    keys = directory / "keys"
-    if not (keys / _NEXT).exists():
+    new = key_file.read_next(directory / "keys")
+    if new is None:
         return kept
     with store.snapshot() as seen:
         rotations = seen.rotations()
-    new = _signing_key(keys / _NEXT)
     if not rotations or rotations[-1].new != key_rotation.point(new.public_key()):
         return kept  # killed before the statement was issued: the old key stands
-    if rotations[-1].old == key_rotation.point(kept.signing_key.public_key()):
-        write_whole(keys / "signing.old.pem", _pem(kept.signing_key), 0o600)
-    write_whole(keys / "signing.pem", _pem(new), 0o600)
     name = settings.read(directory / "authority.toml").authority.name
     write_whole(directory / "device.toml", _DEVICE_TOML.format(name=name, public_key=public_key_pem(new)).encode())
-    (keys / _NEXT).unlink(missing_ok=True)
+    key_file.replace(directory / "keys", new)
     return replace(kept, signing_key=new)
-
-
-_NEXT = "signing.next.pem"
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError(f"{path} is not a P-256 key")
-    return key
 
 
 def _shelf(chosen: Settings, directory: Path) -> Shelf:
@@ -184,21 +160,6 @@ def _shelf(chosen: Settings, directory: Path) -> Shelf:
     if not bucket.name:
         return DirectoryShelf(directory / "public")
     return S3Shelf(bucket.endpoint, bucket.region, bucket.name, bucket.prefix)
-
-
-def _secrets(directory: Path) -> Secrets:
-    keys = directory / "keys"
-    try:
-        signing_key = _signing_key(keys / "signing.pem")
-        sealing_key, pepper = (keys / "sealing.key").read_bytes(), (keys / "pepper.key").read_bytes()
-        upload.public_sealing_key(sealing_key)
-    except FileNotFoundError as error:
-        if error.filename == str(keys / "signing.pem"):
-            raise ConfigError(f"{directory} holds no authority: bluezone-authority init --data {directory}") from None
-        raise ConfigError(f"{error.filename} is missing: restore it from a backup") from None
-    except (OSError, ValueError, UploadError) as error:
-        raise ConfigError(f"the keys in {keys} cannot be read: {type(error).__name__}") from error
-    return Secrets(signing_key, sealing_key, pepper)
 
 
 def _database_file(directory: Path) -> Path:

@@ -58,11 +58,17 @@ def told() -> Iterator[None]:
 @contextmanager
 def opened(data: Path) -> Iterator[House]:
     with told():
-        house = open_house(data, secrets.token_bytes)
+        house = open_house(data, secrets.token_bytes, credentials())
         try:
             yield house
         finally:
             house.close()
+
+
+def credentials() -> Path | None:
+    """Where systemd lays those of a service, if this is one."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None
 
 
 def now(desk_socket: Path | None) -> int:

@@ -13,7 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned.authority import archive, inspection
-from bluezoned.authority.cli.context import answer, data_option, desk_option, instant, json_option, now, opened, told
+from bluezoned.authority.cli.context import (
+    answer,
+    credentials,
+    data_option,
+    desk_option,
+    instant,
+    json_option,
+    now,
+    opened,
+    told,
+)
 from bluezoned.authority.house import open_house, rotate_signing_key
 from bluezoned.authority.laboratory import SCOPES
 from bluezoned.authority.staff import OPERATOR
@@ -73,7 +83,7 @@ def rotate_key(data: Path, yes: bool, desk_socket: Path | None, as_json: bool) -
     if not yes:
         click.confirm("Replace the signing key? Make a backup first.", abort=True)
     with told():
-        issued = rotate_signing_key(data, now(desk_socket), secrets.token_bytes)
+        issued = rotate_signing_key(data, now(desk_socket), secrets.token_bytes, credentials())
     answer(as_json, {"rotated": instant(issued), "device_toml": str(data / "device.toml")})
 
 
@@ -96,7 +106,7 @@ def restore(file: Path, data: Path, as_json: bool) -> None:
     may name another database; `publish` then makes the published files anew."""
     with told():
         archive.unpack(file, data)
-        house = open_house(data, secrets.token_bytes)
+        house = open_house(data, secrets.token_bytes, credentials())
         try:
             rows = archive.restore(file, house.database)
         finally:

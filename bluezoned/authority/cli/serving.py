@@ -20,7 +20,7 @@ import uvicorn
 from bluezoned import service
 from bluezoned.authority import server
 from bluezoned.authority.api.feed import Feed
-from bluezoned.authority.cli.context import data_option, desk_option, in_groups, opened, told
+from bluezoned.authority.cli.context import credentials, data_option, desk_option, in_groups, opened, told
 from bluezoned.authority.house import House, open_house
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.errors import AuthorityError, BluezonedError
@@ -52,7 +52,7 @@ def serve(data: Path, host: str, port: int, workers: int, desk_socket: Path | No
         return
     with told(), _bound(host, port) as listener:
         # Founded, and its database of the newest revision, before anybody serves it.
-        open_house(data, secrets.token_bytes).close()
+        open_house(data, secrets.token_bytes, credentials()).close()
         _Workers(data, listener, desk_socket, workers).run()
 
 
@@ -161,7 +161,7 @@ class _Workers:
 
     def _work(self) -> int:
         try:
-            house = open_house(self._data, secrets.token_bytes)
+            house = open_house(self._data, secrets.token_bytes, credentials())
             try:
                 _run(_serve(house, self._listener, self._desk_socket), self._desk_socket)
             finally:
