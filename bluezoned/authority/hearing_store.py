@@ -13,7 +13,7 @@ from bluezoned.authority.tables import hearing as _hearing
 from bluezoned.authority.tables import key as _key
 from bluezoned.authority.tables import loudness as _loudness
 from bluezoned.protocols.protocol import DiagnosisKey
-from bluezoned.tracing import proximity
+from bluezoned.tracing import loudness
 from bluezoned.upload import Hearing
 
 _PUBLISHED = and_(_key.c.published_in.is_not(None), _key.c.is_revoked.is_(False))
@@ -54,7 +54,7 @@ class Hearings:
             keys[row.id] = to_key(row)
         found = []
         for row_id, key in keys.items():
-            if (offset := proximity.transmit_offset(words[row_id])) is not None:
+            if (offset := loudness.transmit_offset(words[row_id])) is not None:
                 found.append(replace(key, loudness=offset))
         return found[:most]
 

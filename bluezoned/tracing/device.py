@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from bluezoned.export_message import Terms
 from bluezoned.key_export import Batch
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DailyKey, DiagnosisKey, Random, ReportType, Tier, TracingProtocol
-from bluezoned.tracing import proximity
+from bluezoned.tracing import loudness, proximity
 from bluezoned.tracing.calibration import LevelLog, LevelWindow
 from bluezoned.tracing.encounter import LONGEST, Encounter, EncounterLog
 from bluezoned.tracing.exposure import (
@@ -52,13 +51,6 @@ later. Halved, the crowd of a quarter of an hour is small; doubled, the next roo
 LEAP = 2 * DAY
 """ms between two days' forgetting that need no explanation: a weekend without power. At one day, every box that was off
 overnight would keep a day more; at fourteen, a clock that is a fortnight wrong erases all."""
-
-COMPANY = 4
-"""Other rolling ids around before this box tells how loud one was: the mean of fewer is their distance. At two, two
-strangers decide; at eight, only parties tell."""
-
-LONG_ENOUGH = 5
-"""Minutes of company for the same. Of two a passer-by's back decides; at fifteen, few could tell."""
 
 NEARBY = 2 * MINUTE
 """ms that a peer counts as present after its last packet. At one minute, a scan's gap makes the light flicker; at
@@ -567,7 +559,7 @@ class Device:
         scans: dict[int, ScanInstance] = {}
         for meeting in _meetings(matched.encounters):
             minutes = _timeline(meeting, matched)
-            offset = proximity.crowd_offset(self._crowd(meeting)) + (key.loudness or 0)
+            offset = loudness.crowd_offset(self._crowd(meeting)) + (key.loudness or 0)
             spread = proximity.SHARED_SPREAD if key.loudness is None else proximity.SHARED_SPREAD_TOLD
             scans |= scan_instances(minutes, tx_power, self._settings.ranging, offset, spread)
         return [
@@ -580,24 +572,23 @@ class Device:
         company."""
         told: dict[bytes, upload.Hearing] = {}
         for matched in self._store.matches():
-            loudness = self._loudness(matched)
-            if loudness is not None:
+            word = self._word(matched)
+            if word is not None:
                 tag = Opaque(matched.key.secret[: upload.KEY_TAG_SIZE])
-                told[tag] = upload.Hearing(tag, loudness)
+                told[tag] = upload.Hearing(tag, word)
         return tuple(told[tag] for tag in sorted(told)[: upload.MOST_HEARINGS])
 
-    def _loudness(self, matched: MatchedKey) -> int | None:
+    def _word(self, matched: MatchedKey) -> int | None:
         protocol = self._settings.heard.get(matched.key.protocol)
         if protocol is None:
             return None
-        residuals: list[float] = []
-        for meeting in _meetings(matched.encounters):
-            timeline = _timeline(meeting, matched)
-            peer = proximity.excesses(timeline, _tx_power(protocol, matched), self._settings.ranging)
-            crowd = self._crowd(meeting)
-            if peer and len(crowd) - len(meeting) >= COMPANY:
-                residuals += [proximity.residual(peer, crowd)] * len(peer)
-        return proximity.word(statistics.fmean(residuals)) if len(residuals) >= LONG_ENOUGH else None
+        tx_power, ranging = _tx_power(protocol, matched), self._settings.ranging
+        return loudness.word(
+            loudness.Meeting(
+                proximity.excesses(_timeline(meeting, matched), tx_power, ranging), self._crowd(meeting), len(meeting)
+            )
+            for meeting in _meetings(matched.encounters)
+        )
 
     def _crowd(self, encounters: Sequence[Encounter]) -> list[dict[int, float]]:
         """Excesses of everybody around while this box met one peer. Powers are assumed: what one sends cannot be known

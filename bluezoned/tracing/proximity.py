@@ -1,7 +1,7 @@
 """From levels to "within 2 m", every term in dB and additive; never metres, because a level says too little.
 
-Holds the summary of one minute, the offsets learnt from the crowd, and the minutes near. Knows neither store, protocol
-nor clock.
+Holds the summary of one minute and the minutes near; tracing/loudness holds the offsets that a crowd tells. Neither
+knows store, protocol or clock.
 
     excess = smoothed level - level of the boundary
     near   = excess - crowd offset (learnt alone) - transmit offset (told after a match) > 0
@@ -16,7 +16,7 @@ and on MITRE-Range-Angle-Structured nothing was fitted: they measure. "Cost" is 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 MINUTE = 60_000
@@ -143,39 +143,6 @@ OWN_SCATTER = 1.0
 minutes, leave 0.8 dB s.d.; movement within a minute as much again. Doubled, far peers gather minutes by sheer
 patience: cost of the rule of fifteen minutes in acted scenes .26 to .35; halved, no change."""
 
-OFFSET_PEERS = 3
-"""Peers that weigh as much as the prior (no offset): variance of peers' levels at their unknown distances, about
-6 dB squared, over that of offsets, 3.5 dB squared. At 1.5 and at 6 the boundary of simulated crowds is off by 3.2 and
-3.1 dB, as with 3; at 0 one lone stranger would shift the scale by his own distance."""
-
-CROWD_QUIET = 0.25
-"""Share of a crowd's minutes below the quieter of the two levels midway between which the boundary lies. The two were
-chosen for a small error in each of seven kinds of simulated scenes, from a full table to a shop in which one minute in
-ten is near: the boundary is off by 3.1 dB, 4.1 in the worst scene; by 5.0 with no crowd. Halved, 3.5 and 4.6; doubled,
-3.2 and 5.1."""
-
-CROWD_LOUD = 0.975
-"""Share below the louder of the two. With twice as many above, the boundary is off by 3.3 dB, 4.3 in the worst scene;
-with half as many by 3.0 and 4.0, but one minute in eighty is one peer's whim."""
-
-CROWD_BOUND = 6.0
-"""dB that a crowd can move the boundary, either way: half as much again as the s.d. of a scene. Halved, the boundary of
-simulated crowds is off by 3.7 dB instead of 3.1; doubled, by 2.9, but a crowd that keeps its distance, however loud its
-members' boxes, would be taken for a near one."""
-
-FEWEST_TOLD = 5
-"""Receivers that must have told of a sender before it counts: of fewer the mean would tell what one of them heard. On
-simulated crowds five bring two thirds of what all fifteen do (area under the curve .751 with none, .779, .787)."""
-
-TOLD_GRAIN = 2
-"""dB to which a receiver rounds its word. It lies within 3 dB of the truth anyway; finer, it would only tell more of
-the place where two people met."""
-
-TOLD_BOUND = 12
-"""dB that one receiver's word about a peer can count, either way: the whole range from 1 to 4 m. A liar among five
-moves the offset by 2 dB. Halved, it cuts honest words too (area under the curve of the acted scenes .895 to .889);
-doubled, nothing is gained and a liar moves 3 dB."""
-
 KERNEL = (1.0, 2.0, 3.0, 2.0, 1.0)
 """Weights of the minutes -2..+2 in a smoothed level. People stay for minutes: without smoothing the area under the
 curve of the acted scenes falls from .895 to .879; twice as wide, that of simulated crowds from .786 to .768."""
@@ -262,59 +229,3 @@ def near_time(excesses: Collection[float], spread: float = SHARED_SPREAD) -> Nea
         return math.fsum(near_share(excess + error) for excess in excesses)
 
     return NearTime(shifted(0.0), shifted(-spread), shifted(spread))
-
-
-# offsets, learnt from the crowd without labels
-
-
-def crowd_offset(crowd: Sequence[Mapping[int, float]]) -> float:
-    """dB by which this box, where and as it is carried, hears its crowd too loud.
-
-    `crowd` holds, by start of minute (ms), the excess of each rolling id's smoothed level over the level of 2 m, with
-    the assumed transmit power where none is known. It is everyone heard in the place and time in question, in any
-    order; an id that rotated counts as it should, since peers are counted by the minute.
-
-    In a crowd some are near and more are far, so that the boundary lies midway between the quiet quarter of the minutes
-    and the very loudest. A lone peer tells nothing: 0.0.
-    """
-    excesses = sorted(excess for peer in crowd for excess in peer.values())
-    minutes = len({at for peer in crowd for at in peer})
-    if not minutes:
-        return 0.0
-    others = len(excesses) / minutes - 1
-    midway = (_quantile(excesses, CROWD_QUIET) + _quantile(excesses, CROWD_LOUD)) / 2
-    offset = midway * others / (others + OFFSET_PEERS)
-    return max(-CROWD_BOUND, min(CROWD_BOUND, offset))
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def residual(peer: Mapping[int, float], crowd: Sequence[Mapping[int, float]]) -> float:
-    """dB by which one peer was louder than the mean of all peers, itself among them: the receiver's own offset cancels.
-    Excesses as in `crowd_offset`, `peer` not empty."""
-    means = [_mean(other) for other in crowd if other]
-    return _mean(peer) - math.fsum(means) / len(means)
-
-
-def _mean(peer: Mapping[int, float]) -> float:
-    return math.fsum(peer.values()) / len(peer)
-
-
-def word(residual: float) -> int:
-    """What a receiver tells of it: whole grains within the bound (dB)."""
-    return max(-TOLD_BOUND, min(TOLD_BOUND, TOLD_GRAIN * round(residual / TOLD_GRAIN)))
-
-
-def transmit_offset(words: Collection[int]) -> int | None:
-    """dB that a peer sends louder than others, from the words of those who met it; None as long as they are too few.
-
-    Drawn to 0 as by OFFSET_PEERS receivers that heard nothing unusual; each word is bounded by TOLD_BOUND.
-    """
-    if len(words) < FEWEST_TOLD:
-        return None
-    return round(math.fsum(max(-TOLD_BOUND, min(TOLD_BOUND, w)) for w in words) / (len(words) + OFFSET_PEERS))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bluezoned.tracing import device, proximity
+from bluezoned.tracing import loudness, proximity
 
 Window = Mapping[str, Any]
 """session, rx, tx (opaque), k (number of the minute), rssi (dBm), tx_power (expected RSSI at 1 m, dBm): from JSON or a
@@ -62,14 +62,15 @@ def transmit_offsets(crowds: Crowds) -> dict[str, int]:
     """Everybody tells, under a code of their own."""
     words: dict[str, list[int]] = defaultdict(list)
     for crowd in crowds.values():
+        everybody = list(crowd.values())
         for tx, peer in crowd.items():
-            if len(peer) >= device.LONG_ENOUGH and len(crowd) > device.COMPANY:
-                words[tx].append(proximity.word(proximity.residual(peer, list(crowd.values()))))
-    return {tx: proximity.transmit_offset(told) or 0 for tx, told in words.items()}
+            if (word := loudness.word([loudness.Meeting(peer, everybody)])) is not None:
+                words[tx].append(word)
+    return {tx: loudness.transmit_offset(told) or 0 for tx, told in words.items()}
 
 
 def shares(windows: Sequence[Window], crowds: Crowds, sent: Mapping[str, float]) -> list[float]:
-    heard = {rx: proximity.crowd_offset(list(crowd.values())) for rx, crowd in crowds.items()}
+    heard = {rx: loudness.crowd_offset(list(crowd.values())) for rx, crowd in crowds.items()}
     return [
         share(crowds[w["rx"]].get(w["tx"], {}), w["k"], heard.get(w["rx"], 0.0) + sent.get(w["tx"], 0.0))
         for w in windows

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bluezoned.tracing import proximity as shipped
-from tests.bench import constants, crowds, judges, measures, proximity, recordings
+from tests.bench import crowds, judges, measures, proximity, recordings, threshold
 from tests.bench.recordings import Window
 from tests.bench.scorecard import crowd, minute, page, robustness
 from tests.bench.scorecard.table import Table
@@ -92,14 +92,14 @@ def test_no_shape_of_a_minute_tells_its_distance_in_all_sets(windows: list[Windo
 
 
 def test_every_constant_has_its_reason_and_is_halved_and_doubled() -> None:
-    named = {c.name for c in constants.constants()}
+    named = {c.name for c in threshold.thresholds()}
 
-    assert named == {*constants.HALVED_AND_DOUBLED, "MINUTE"}
-    assert all(c.reason for c in constants.constants())
+    assert named == {*threshold.HALVED_AND_DOUBLED, "MINUTE"}
+    assert all(c.reason for c in threshold.thresholds())
 
 
 def test_changed_constant_comes_back() -> None:
-    with constants.changed("BOUNDARY", 40.0):
+    with threshold.changed("BOUNDARY", 40.0):
         deaf = proximity.window([-60], [0], -60)
 
     assert deaf < 0.05 < proximity.window([-60], [0], -60)

@@ -1,4 +1,4 @@
-"""The estimate of nearness: smoothing, silence, offsets of the crowd, minutes that do not grow by patience."""
+"""The estimate of nearness: smoothing, silence, minutes that do not grow by patience."""
 
 from __future__ import annotations
 
@@ -77,50 +77,3 @@ def test_range_holds_the_median(excesses: list[float]) -> None:
     found = proximity.near_time(excesses)
 
     assert 0 <= found.low <= found.minutes <= found.high <= len(excesses)
-
-
-def test_lone_peer_tells_nothing_of_the_own_offset() -> None:
-    assert proximity.crowd_offset([{m * MINUTE: 20.0 for m in range(10)}]) == 0.0
-    assert proximity.crowd_offset([]) == 0.0
-
-
-@given(st.floats(-30, 30), st.floats(0, 30))
-def test_louder_crowd_moves_the_boundary_up_and_not_without_end(shift: float, louder: float) -> None:
-    quiet, loud = (
-        proximity.crowd_offset([{m * MINUTE: level + by for m in range(20)} for level in (-12.0, -6.0, 0.0, 6.0, 12.0)])
-        for by in (shift, shift + louder)
-    )
-
-    assert -proximity.CROWD_BOUND <= quiet <= loud <= proximity.CROWD_BOUND
-
-
-def test_crowd_of_two_weighs_less_than_a_crowd_of_twenty() -> None:
-    few = [{0: level} for level in (0.0, 6.0)]
-    many = [{0: level} for level in (0.0, 6.0) for _ in range(10)]
-
-    assert 0 < proximity.crowd_offset(few) < proximity.crowd_offset(many)
-
-
-def test_own_offset_cancels_in_what_a_receiver_tells() -> None:
-    crowd = [{0: 5.0}, {0: -3.0}, {0: 1.0}]
-    louder = [{at: level + 7 for at, level in peer.items()} for peer in crowd]
-
-    assert math.isclose(proximity.residual(crowd[0], crowd), proximity.residual(louder[0], louder))
-
-
-def test_one_liar_among_five_moves_little() -> None:
-    assert proximity.transmit_offset([0] * 5) == 0
-    assert proximity.transmit_offset([0] * 4 + [1000]) == 2
-
-
-def test_fewer_than_five_words_say_nothing() -> None:
-    assert proximity.transmit_offset([12] * 4) is None
-    assert proximity.transmit_offset([12] * 5) == 8
-
-
-@given(st.floats(-40, 40))
-def test_word_is_coarse_and_bounded(residual: float) -> None:
-    word = proximity.word(residual)
-
-    assert word % proximity.TOLD_GRAIN == 0
-    assert abs(word - max(-proximity.TOLD_BOUND, min(proximity.TOLD_BOUND, residual))) <= proximity.TOLD_GRAIN / 2

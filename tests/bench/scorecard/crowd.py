@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from bluezoned.tracing import loudness
 from bluezoned.tracing import proximity as shipped
 from tests.bench import judges, measures, proximity
 from tests.bench.crowds import loss
@@ -28,7 +29,7 @@ def boundary_errors(scenes: Sequence[Window]) -> dict[str, tuple[float, float]]:
             kinds[w.rx] = w.set
     for rx, excesses in above.items():
         truth = statistics.fmean(excesses)
-        told = shipped.crowd_offset(list(crowds[rx].values()))
+        told = loudness.crowd_offset(list(crowds[rx].values()))
         found.setdefault(kinds[rx], []).append((truth, truth - told))
     return {
         kind: tuple(math.sqrt(statistics.fmean(e * e for e in errors)) for errors in zip(*pairs, strict=True))  # type: ignore[misc]
@@ -115,7 +116,7 @@ def uncertainty(scenes: Sequence[Window]) -> Table:
             truth[w.rx, w.tx] = truth.get((w.rx, w.tx), 0.0) + w.seconds_near / 60
         held = []
         for rx, crowd in crowds.items():
-            own = shipped.crowd_offset(list(crowd.values()))
+            own = loudness.crowd_offset(list(crowd.values()))
             for tx, peer in crowd.items():
                 excess = [e - own - sent.get(tx, 0.0) for e in peer.values()]
                 near = shipped.near_time(excess, spread)

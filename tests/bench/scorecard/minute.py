@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tests.bench import constants, measures, proximity
+from tests.bench import measures, proximity
 from tests.bench.judges import ALONE, JUDGES
 from tests.bench.recordings import Window
 from tests.bench.scorecard.table import Table, number
@@ -63,7 +63,7 @@ def left_out(windows: Sequence[Window]) -> Table:
     refitted = []
     for left in sets:
         boundary, _ = fit([w for w in windows if w.set != left and not w.is_acted])
-        with constants.changed("BOUNDARY", boundary):
+        with threshold.changed("BOUNDARY", boundary):
             refitted.append(measures.judge(windows, JUDGES[ALONE](windows), 0.5)[left])
     rows.append(_left_out_row(f"{ALONE}, boundary fitted without the set, p >= .5", refitted))
     return Table(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from tests.bench import constants, judges, measures
+from tests.bench import judges, measures, threshold
 from tests.bench.judges import ALONE, CROWD, JUDGES, TOLD
 from tests.bench.recordings import Window
 from tests.bench.scorecard import crowd
@@ -91,9 +91,9 @@ def sensitivity(windows: Sequence[Window], scenes: Sequence[Window]) -> Table:
         return (*found, *(r[-1] for r in held))
 
     rows = [row("as shipped", "")]
-    for name, values in constants.HALVED_AND_DOUBLED.items():
+    for name, values in threshold.HALVED_AND_DOUBLED.items():
         for value in values:
-            with constants.changed(name, value):
+            with threshold.changed(name, value):
                 rows.append(row(name, _brief(value)))
     return Table(
         "Constants halved and doubled",
@@ -118,7 +118,7 @@ def origins() -> Table:
     """What each constant is, was fitted on and why, as the source has it."""
     return Table(
         "The constants and their reasons",
-        "From the docstrings of bluezoned/tracing/proximity.py.",
+        "From the docstrings of bluezoned/tracing/proximity.py and loudness.py.",
         ("constant", "value", "reason"),
-        tuple((c.name, str(c.value), c.reason) for c in constants.constants()),
+        tuple((c.name, str(c.value), c.reason) for c in threshold.thresholds()),
     )
