@@ -85,6 +85,13 @@ def test_simulated_crowd_comes_again() -> None:
     assert crowds.crowd(crowds.SCENES[1], 3) == crowds.crowd(crowds.SCENES[1], 3)
 
 
+def test_a_set_is_judged_by_a_boundary_fitted_without_it(windows: list[Window]) -> None:
+    table = minute.left_out([w for w in windows if w.set in ("pcng", "mit_matrix")])
+
+    assert table.columns[1:-2] == ("mit_matrix", "pcng")
+    assert 0.5 < float(table.rows[-1][-2]) != float(table.rows[-2][-2])
+
+
 def test_no_shape_of_a_minute_tells_its_distance_in_all_sets(windows: list[Window]) -> None:
     table = minute.shapes(windows)
 

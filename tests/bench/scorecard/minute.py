@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tests.bench import measures, proximity
+from tests.bench import measures, proximity, threshold
 from tests.bench.judges import ALONE, JUDGES
 from tests.bench.recordings import Window
 from tests.bench.scorecard.table import Table, number
@@ -55,8 +55,8 @@ def left_out(windows: Sequence[Window]) -> Table:
         score = judge(windows)
         found = []
         for left in sets:
-            threshold = measures.best_threshold(windows, score, [s for s in sets if s != left])
-            found.append(measures.judge(windows, score, threshold)[left])
+            best = measures.best_threshold(windows, score, [s for s in sets if s != left])
+            found.append(measures.judge(windows, score, best)[left])
         rows.append(_left_out_row(name, found))
     score = JUDGES[ALONE](windows)
     rows.append(_left_out_row(f"{ALONE}, p >= .5 and no threshold", list(measures.judge(windows, score, 0.5).values())))
