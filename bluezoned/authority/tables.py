@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, and_
 
 from bluezoned.authority.database import METADATA
 
@@ -54,12 +54,20 @@ key = Table(
     Column("report_type", Integer, nullable=False),
     Column("days_since_onset", Integer),
     Column("received", BigInteger, nullable=False),
-    Column("published_in", Integer, index=True),
+    Column("published_in", Integer),
     Column("is_revoked", Boolean, nullable=False, default=False),
     Column("revoked_in", Integer),
     Column("origin", String),
 )
 """Each has a case, or an origin: the authority that it was imported from."""
+
+_waits = key.c.published_in.is_(None)
+Index("ix_key__waits", key.c.id, sqlite_where=_waits, postgresql_where=_waits)
+"""In the order in which they are told; a key that has been told leaves it."""
+
+_falls = and_(key.c.is_revoked, key.c.revoked_in.is_(None))
+Index("ix_key__falls", key.c.secret, sqlite_where=_falls, postgresql_where=_falls)
+"""Those that are to be taken back: few, and asked for of every key that is told."""
 
 hearing = Table(
     "hearing",

@@ -55,6 +55,13 @@ class Postgres:
         """`immediate` as after a crash: nobody is asked, nothing is written."""
         self._run("pg_ctl", "stop", "-D", self._data, "-w", "-m", how)
 
+    def cpu(self) -> float:
+        """Seconds that all its processes have used by now, those that have ended too."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        ticks = sum(_times(postmaster)) + sum(sum(_times(int(child))[:2]) for child in children)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def make_database(self, template: str = "template1") -> str:
         self._made += 1
         name = f"ward{self._made}"
@@ -63,6 +70,11 @@ class Postgres:
 
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@/{database}?host={self.directory}"
+
+
+def _times(pid: int) -> list[int]:
+    """Ticks in user and system of the process, and of those of its children that have ended."""
+    return [int(field) for field in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 @contextmanager
