@@ -69,6 +69,8 @@ systemd/bluezoned-sync.service $units/bluezoned-sync.service 644
 systemd/bluezoned-sync@.service $units/bluezoned-sync@.service 644
 systemd/bluezoned-sync.timer $units/bluezoned-sync.timer 644
 systemd/bluezoned-sync@.timer $units/bluezoned-sync@.timer 644
+systemd/bluezoned-import@.service $units/bluezoned-import@.service 644
+systemd/media-bluezoned.mount $units/media-bluezoned.mount 644
 systemd/bluezoned-display.service $units/bluezoned-display.service 644
 systemd/bluezoned-first-boot.service $units/bluezoned-first-boot.service 644
 systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
@@ -80,6 +82,7 @@ systemd/bluezoned.sysusers /usr/lib/sysusers.d/bluezoned.conf 644
 systemd/bluezoned.catalog /usr/lib/systemd/catalog/bluezoned.catalog 644
 systemd/bluezoned.tmpfiles /usr/lib/tmpfiles.d/bluezoned.conf 644
 systemd/60-bluezoned.rules /usr/lib/udev/rules.d/60-bluezoned.rules 644
+systemd/90-bluezoned-stick.rules /usr/lib/udev/rules.d/90-bluezoned-stick.rules 644
 systemd/org.bluezoned.conf /usr/share/dbus-1/system.d/org.bluezoned.conf 644
 docs/dbus/org.bluezoned.Daemon1.xml /usr/share/dbus-1/interfaces/org.bluezoned.Daemon1.xml 644
 systemd/org.bluezoned.activation /usr/share/dbus-1/system-services/org.bluezoned.service 644

@@ -12,10 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-from bluezoned import __version__, board, hardware, reload, service, storage
+from bluezoned import __version__, board, command_line, hardware, reload, service, storage
 from bluezoned import config as options
 from bluezoned.alert.indicator import Indicator, Indicators
 from bluezoned.alert.journal import JournalIndicator
@@ -64,7 +61,7 @@ def settings(config: Config, board_model: str | None = None) -> Settings:
     return Settings(
         advertised=protocols[config.beacon.protocol],
         heard=protocols,
-        authority_key=_authority_key(config),
+        authority_key=command_line.authority_key(config),
         tx_power=levels.tx_power,
         ranging=levels.ranging,
         model=risk_model(config.exposure),
@@ -105,19 +102,6 @@ def risk_model(exposure: options.Exposure) -> RiskModel:
         ),
         longest_window=exposure.window_minutes * MINUTE,
     )
-
-
-def _authority_key(config: Config) -> ec.EllipticCurvePublicKey | None:
-    pem = options.public_key_pem(config.authority)
-    if not pem:
-        return None
-    try:
-        key = load_pem_public_key(pem)
-    except ValueError as error:
-        raise ConfigError("authority.public_key: not a PEM public key") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ConfigError("authority.public_key: not an ECDSA P-256 key")
-    return key
 
 
 async def run(config: Config, desk_place: str | None, capture: Path | None, read_anew: Callable[[], Config]) -> None:

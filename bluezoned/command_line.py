@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned import config, config_source
 from bluezoned.config import Config
@@ -81,6 +83,20 @@ def load(config_path: Path | None, settings: tuple[str, ...]) -> Config:
     if config_path is not None and not path.is_file():
         raise ConfigError(f"{path}: no such file")
     return config_source.load(config_source.installed_files(path), os.environ, _overrides(settings))
+
+
+def authority_key(settings: Config) -> ec.EllipticCurvePublicKey | None:
+    """The pinned key, None where none is set. ConfigError when it cannot be used."""
+    pem = config.public_key_pem(settings.authority)
+    if not pem:
+        return None
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError as error:
+        raise ConfigError("authority.public_key: not a PEM public key") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError("authority.public_key: not an ECDSA P-256 key")
+    return key
 
 
 def _overrides(settings: tuple[str, ...]) -> dict[str, str]:

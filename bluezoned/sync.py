@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import stamina
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned import __version__, command_line, config, service
 from bluezoned.clock import SystemClock
@@ -25,8 +26,10 @@ from bluezoned.errors import AuthorityError, BluezonedError, ConfigError, StoreE
 from bluezoned.feed import client, schedule
 from bluezoned.feed import visit as feed_visit
 from bluezoned.feed.client import WebAuthority
+from bluezoned.feed.directory import Directory
+from bluezoned.feed.signed import Signed
 from bluezoned.feed.spool import Spool
-from bluezoned.feed.visit import FeedReport
+from bluezoned.feed.visit import FeedReport, Postbox, Source
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +41,13 @@ METERED_POLL_S = 86_400
 told of its exposure when the days in which it could infect others are half over."""
 
 
-Errand = Callable[[WebAuthority], Awaitable[FeedReport]]
+Errand = Callable[[Postbox, Source], Awaitable[FeedReport]]
 """What to do at the authority's."""
 
 
-async def visit(settings: config.Authority, errand: Errand, tries: int) -> FeedReport:
+async def visit(
+    settings: config.Authority, pinned: ec.EllipticCurvePublicKey | None, errand: Errand, tries: int
+) -> FeedReport:
     """The report of the last try. StoreError when the spool fails, AuthorityError when the address must not be
     asked."""
     report: FeedReport | None = None
@@ -59,7 +64,8 @@ async def visit(settings: config.Authority, errand: Errand, tries: int) -> FeedR
             with attempt:
                 tried = attempt.num
                 async with client.open_session() as session:
-                    report = await errand(WebAuthority(session, settings.url, settings.proxy_url))
+                    authority = WebAuthority(session, settings.url, settings.proxy_url)
+                    report = await errand(authority, authority if pinned is None else Signed(authority, pinned))
                 if report.problems:
                     raise Unfinished
     except Unfinished:
@@ -71,6 +77,16 @@ async def visit(settings: config.Authority, errand: Errand, tries: int) -> FeedR
 def poll(settings: config.Authority) -> int:
     """ms between two looks for what is new, on average."""
     return max(settings.poll_s, METERED_POLL_S if settings.metered else 0) * SECOND
+
+
+def pinned_key(loaded: Config) -> ec.EllipticCurvePublicKey | None:
+    """The authority's, or None where this process may not read it, as a credential of the daemon's: then the daemon
+    alone judges."""
+    try:
+        return command_line.authority_key(loaded)
+    except ConfigError as error:
+        log.debug("%s", error)
+        return None
 
 
 class Round:
@@ -92,11 +108,11 @@ class Round:
             return None
         return self._post if self._settings.metered else self.everything
 
-    async def everything(self, authority: WebAuthority) -> FeedReport:
-        return await feed_visit.fetch_and_post(authority, self._spool, self._protocols)
+    async def everything(self, postbox: Postbox, source: Source) -> FeedReport:
+        return await feed_visit.fetch_and_post(postbox, source, self._spool, self._protocols)
 
-    async def _post(self, authority: WebAuthority) -> FeedReport:
-        return await feed_visit.post(authority, self._spool)
+    async def _post(self, postbox: Postbox, _: Source) -> FeedReport:
+        return await feed_visit.post(postbox, self._spool)
 
     def tries(self, most: int) -> int:
         return schedule.tries(self._plan, most)
@@ -112,7 +128,7 @@ class Round:
         self._spool.memory.write("visit", schedule.encode(plan))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @command_line.config_options
 @click.option(
     "--tries", type=click.IntRange(1, 20), default=schedule.TRIES, show_default=True, help="Visits before giving up."
@@ -120,11 +136,20 @@ class Round:
 @click.option("--if-due", is_flag=True, help="Only when it is time (authority.poll_s) or an upload waits.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 @click.version_option(__version__, prog_name="bluezoned-sync")
-def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due: bool, as_json: bool) -> None:
+@click.pass_context
+def main(
+    context: click.Context,
+    config_path: Path | None,
+    settings: tuple[str, ...],
+    tries: int,
+    if_due: bool,
+    as_json: bool,
+) -> None:
     """Post what waits in the outbox and fetch what is new from the authority, once.
 
-    Exit status: 0 all done, 75 the authority could not be reached or refused something (the timer tries again),
-    74 the spool failed, 77 run as root on another's spool, 78 the configuration is wrong.
+    Exit status: 0 all done, 75 the authority could not be reached or refused something (the timer tries again), 65 what
+    `import` found is not the authority's or not whole, 74 the spool failed, 77 run as root on another's spool, 78 the
+    configuration is wrong.
     """
     try:
         loaded = command_line.load(config_path, settings)
@@ -132,25 +157,25 @@ def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due
         click.echo(str(error), err=True)
         sys.exit(os.EX_CONFIG)
     service.to_where_it_is_read("bluezoned-sync", loaded.log.level, os.environ)
-    if not loaded.authority.url:
-        if if_due:
-            return
-        click.echo("no authority is set (authority.url): nothing to do", err=True)
+    context.obj = loaded, as_json
+    if context.invoked_subcommand is not None:
         return
-    spool_dir = Path(loaded.beacon.spool_dir)
-    if os.geteuid() == 0 and spool_dir.exists() and spool_dir.stat().st_uid != 0:
-        # What root leaves there, the service could not replace.
-        click.echo("the spool is another user's: systemctl start bluezoned-sync", err=True)
-        sys.exit(os.EX_NOPERM)
+    if loaded.authority.url:
+        _visit_once(loaded, tries, if_due, as_json)
+    elif not if_due:
+        click.echo("no authority is set (authority.url): nothing to do", err=True)
+
+
+def _visit_once(loaded: Config, tries: int, if_due: bool, as_json: bool) -> None:
     try:
-        spool, clock = Spool(spool_dir), SystemClock()
+        spool, clock = _spool(loaded, "systemctl start bluezoned-sync"), SystemClock()
         this_round = Round(loaded, spool)
         errand: Errand | None = this_round.everything
         if if_due:
             tries, errand = this_round.tries(tries), this_round.errand(clock.now())
         if errand is None:
             return
-        report = asyncio.run(visit(loaded.authority, errand, tries))
+        report = asyncio.run(visit(loaded.authority, pinned_key(loaded), errand, tries))
         this_round.close(errand, report, clock.now())
     except StoreError as error:
         click.echo(str(error), err=True)
@@ -161,6 +186,41 @@ def main(config_path: Path | None, settings: tuple[str, ...], tries: int, if_due
     _tell(report, as_json)
     if report.problems:
         sys.exit(os.EX_TEMPFAIL)
+
+
+@main.command("import")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def import_directory(given: tuple[Config, bool], directory: Path) -> None:
+    """Take in the authority's files from DIRECTORY, as if fetched.
+
+    DIRECTORY is a copy of the authority's own directory public, such as on a USB stick: index, log, batches, leaves. It
+    is for a box without a network. The daemon judges it as what comes over the network; an older list than one seen
+    before is refused, and told by bluezonectl status. Nothing is written to DIRECTORY.
+    """
+    loaded, as_json = given
+    if not loaded.authority.public_key:
+        click.echo("no authority is set (authority.url and public_key): whose keys to take is not known", err=True)
+        sys.exit(os.EX_CONFIG)
+    try:
+        spool = _spool(loaded, "sudo -u bluezoned-sync bluezoned-sync import DIRECTORY")
+        source, pinned = Directory(directory), pinned_key(loaded)
+        report = asyncio.run(feed_visit.take_in(source if pinned is None else Signed(source, pinned), spool))
+    except StoreError as error:
+        click.echo(str(error), err=True)
+        sys.exit(os.EX_IOERR)
+    _tell(report, as_json)
+    if report.problems:
+        sys.exit(os.EX_DATAERR)
+
+
+def _spool(loaded: Config, instead: str) -> Spool:
+    """The box's. Root is sent away: what it leaves there, the service could not replace."""
+    directory = Path(loaded.beacon.spool_dir)
+    if os.geteuid() == 0 and directory.exists() and directory.stat().st_uid != 0:
+        click.echo(f"the spool is another user's: {instead}", err=True)
+        sys.exit(os.EX_NOPERM)
+    return Spool(directory)
 
 
 def _tell(report: FeedReport, as_json: bool) -> None:

@@ -79,7 +79,7 @@ SETTINGS = "etc/bluezoned/bluezoned.toml"
 def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> None:
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
-    assert len(units) == 10
+    assert len(units) == 11
     manual = {"usr/share/man/man5/bluezoned.toml.5"}
     boxes = ("bluezoned", "bluezoned-first-boot", "bluezoned-sync", "bluezoned-display")
     for name, section in (*((name, 8) for name in boxes), ("bluezonectl", 1)):
@@ -97,7 +97,9 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
         "usr/lib/systemd/catalog/bluezoned.catalog",
         "usr/lib/sysusers.d/bluezoned.conf",
         "usr/lib/tmpfiles.d/bluezoned.conf",
+        "usr/lib/systemd/system/media-bluezoned.mount",
         "usr/lib/udev/rules.d/60-bluezoned.rules",
+        "usr/lib/udev/rules.d/90-bluezoned-stick.rules",
         "usr/share/bluezoned/bluezoned.toml",
         "usr/share/dbus-1/interfaces/org.bluezoned.Daemon1.xml",
         "usr/share/dbus-1/system-services/org.bluezoned.service",

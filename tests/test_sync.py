@@ -8,11 +8,10 @@ from bluezoned import config, config_source, sync
 from bluezoned.errors import AuthorityError
 from bluezoned.feed import schedule
 from bluezoned.feed import visit as feed_visit
-from bluezoned.feed.client import WebAuthority
 from bluezoned.feed.problem import FeedError, Reason
 from bluezoned.feed.schedule import Plan
 from bluezoned.feed.spool import Spool
-from bluezoned.feed.visit import FeedReport
+from bluezoned.feed.visit import FeedReport, Postbox, Source
 
 HOUR = 3_600_000
 NOW = 20_759 * 24 * HOUR
@@ -33,10 +32,10 @@ async def test_each_try_pauses_after_those_before_it(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(schedule, "pause", at_once)
 
-    async def errand(authority: WebAuthority) -> FeedReport:
-        return await feed_visit.fetch_and_post(authority, Spool(tmp_path))
+    async def errand(postbox: Postbox, source: Source) -> FeedReport:
+        return await feed_visit.fetch_and_post(postbox, source, Spool(tmp_path))
 
-    report = await sync.visit(config.Authority(url="http://127.0.0.1:9"), errand, 4)
+    report = await sync.visit(config.Authority(url="http://127.0.0.1:9"), None, errand, 4)
 
     assert asked[:3] == [1, 2, 3]
     assert len(report.problems) == 1
@@ -45,11 +44,11 @@ async def test_each_try_pauses_after_those_before_it(monkeypatch: pytest.MonkeyP
 async def test_an_address_that_must_not_be_asked_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "pause", lambda *_: pytest.fail("tried again"))
 
-    async def errand(_: WebAuthority) -> FeedReport:
+    async def errand(_: Postbox, __: Source) -> FeedReport:
         pytest.fail("asked")
 
     with pytest.raises(AuthorityError):
-        await sync.visit(config.Authority(url="http://authority.example"), errand, 4)
+        await sync.visit(config.Authority(url="http://authority.example"), None, errand, 4)
 
 
 def test_sync_goes_home_when_it_is_not_time(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from bluezoned.event import Event
 
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
+ALL = [path for kind in ("service", "timer", "mount") for path in UNITS.glob(f"*.{kind}")]
 STOCK = Path("/usr/lib/systemd/system")
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
@@ -30,7 +31,7 @@ def machine(tmp_path: Path) -> Path:
     """A root directory with the stock units, ours, and stubs of the programs that ours name."""
     root = tmp_path / "root"
     shutil.copytree(STOCK, root / STOCK.relative_to("/"), symlinks=True)
-    for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]:
+    for unit in ALL:
         shutil.copy(unit, root / STOCK.relative_to("/"))
     programs = "bin/sh", "usr/lib/bluezoned/bt-reset", *(f"usr/bin/{name}" for name in PROGRAMS)
     for program in programs:
@@ -48,6 +49,8 @@ NAMES = [
     "bluezoned-sync@left.service",
     "bluezoned-sync.timer",
     "bluezoned-sync@left.timer",
+    "bluezoned-import@media-bluezoned.service",
+    "media-bluezoned.mount",
     "bluezoned-display.service",
     "bluezoned-bt-reset@hci0.service",
     "bluezoned-first-boot.service",
@@ -57,9 +60,9 @@ NAMES = [
 
 
 def test_every_unit_is_tested() -> None:
-    here = {path.name for path in [*UNITS.glob("*.service"), *UNITS.glob("*.timer")]}
+    here = {path.name for path in ALL}
 
-    assert {re.sub("@[a-z0-9]+", "@", name) for name in NAMES} == here
+    assert {re.sub("@[a-z0-9-]+", "@", name) for name in NAMES} == here
 
 
 @needs_systemd
@@ -87,6 +90,7 @@ def test_the_check_sees_a_misspelt_option(machine: Path) -> None:
         ("bluezoned@.service", 0.6),
         ("bluezoned-sync.service", 1.2),
         ("bluezoned-sync@.service", 1.2),
+        ("bluezoned-import@.service", 0.6),
         ("bluezoned-display.service", 1.2),
         ("bluezone-authority.service", 1.2),
         ("bluezoned-bt-reset@.service", 1.5),
@@ -141,6 +145,31 @@ def test_who_has_the_network_has_no_secrets() -> None:
     assert daemon["StateDirectoryMode"] == ["0700"]
     assert "StateDirectory" not in sync
     assert "-/var/lib/bluezoned" in sync["InaccessiblePaths"][0].split()
+
+
+def test_who_reads_a_strangers_stick_has_neither_secrets_nor_network() -> None:
+    taking, sync = settings("bluezoned-import@.service"), settings("bluezoned-sync.service")
+    mount = settings("media-bluezoned.mount")
+
+    assert (taking["User"], taking["PrivateNetwork"]) == (sync["User"], ["yes"])
+    assert taking["InaccessiblePaths"] == sync["InaccessiblePaths"]
+    assert taking["ReadWritePaths"] == sync["ReadWritePaths"]
+    assert set(mount["Options"][0].split(",")) == {"ro", "nosuid", "nodev", "noexec"}
+    assert mount["StopWhenUnneeded"] == ["yes"]
+
+
+def test_a_stick_is_known_by_its_label_and_starts_what_takes_it_in() -> None:
+    rule = (UNITS / "90-bluezoned-stick.rules").read_text()
+    (wanted,) = re.findall('SYSTEMD_WANTS}\\+="([^"]+)"', rule)
+    (label,) = re.findall('ENV{ID_FS_LABEL}=="([^"]+)"', rule)
+    mount = settings("media-bluezoned.mount")
+
+    assert mount["What"] == [f"/dev/disk/by-label/{label}"]
+    assert len(label) <= 11  # of FAT
+    template, _, directory = wanted.removesuffix(".service").partition("@")
+    assert (UNITS / f"{template}@.service").exists()
+    assert "/" + directory.replace("-", "/") == mount["Where"][0]
+    assert settings("bluezoned-import@.service")["RequiresMountsFor"] == ["%f"]
 
 
 def test_the_display_is_on_this_machine_alone_and_has_no_secrets() -> None:

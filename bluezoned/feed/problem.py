@@ -21,13 +21,19 @@ class Reason(Enum):
     NO_INDEX = "the authority's index cannot be read"
     NO_LOG = "the authority's log cannot be read"
     PROXY = "the proxy cannot be reached, or refuses: check authority.proxy_url"
+    MISSING = "a file is missing: copy the whole of the authority's directory public"
+    NO_FILE = "this is no plain file: copy the authority's directory public as it is"
+    UNREADABLE = "a file cannot be read"
+    NOT_SIGNED = "it is not signed by the pinned authority: check authority.public_key, and whose files these are"
+    OLD_LOG = "it does not tell all that the index lists: the two are not of the same time"
     NO_RECEIPT = "the authority's answer to an upload is no receipt"
 
 
 class FeedError(AuthorityError):
-    """Something between us and the authority. `status` is the HTTP status where there was one."""
+    """Something between us and the authority. `status` is the HTTP status where there was one, `place` the file."""
 
-    def __init__(self, reason: Reason, status: int | None = None) -> None:
-        super().__init__(reason.value if status is None else f"{reason.value} (HTTP status {status})")
+    def __init__(self, reason: Reason, status: int | None = None, place: str = "") -> None:
+        said = reason.value if status is None else f"{reason.value} (HTTP status {status})"
+        super().__init__(f"{place}: {said}" if place else said)
         self.reason = reason
         self.status = status

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from bluezoned import key_index, transparency_log
 from bluezoned.feed import spool as spool_names
@@ -45,11 +46,11 @@ class Source(Protocol):
         """One file of the log's archive."""
 
 
-class Authority(Source, Protocol):
-    """One that also takes uploads."""
+class Postbox(Protocol):
+    """Where uploads go."""
 
     async def post(self, sealed: bytes) -> bytes:
-        """The receipt for one sealed upload."""
+        """The receipt for one sealed upload. FeedError when none comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +72,87 @@ class _State(msgspec.Struct, frozen=True):
     fetched: dict[int, str] = {}
     """Sequence to SHA-256 (hex) of each batch that is listed and was fetched; of those passed over, with the protocol
     that was the reason, so that an index that lies of it hides nothing for ever."""
+    imported: str = ""
+    """SHA-256 (hex) of the index that was last taken in from a directory."""
 
 
-async def post(authority: Authority, spool: Spool) -> FeedReport:
+async def post(postbox: Postbox, spool: Spool) -> FeedReport:
     """A visit that posts the outbox alone."""
     with spool.exclusive():
         spool.inbox.clean()
-        uploads, problems = await _post_outbox(authority, spool)
+        uploads, problems = await _post_outbox(postbox, spool)
     return FeedReport(False, 0, uploads, tuple(problems))
 
 
-async def fetch_and_post(authority: Authority, spool: Spool, protocols: frozenset[str] | None = None) -> FeedReport:
+async def fetch_and_post(
+    postbox: Postbox, source: Source, spool: Spool, protocols: frozenset[str] | None = None
+) -> FeedReport:
     """One visit: post the outbox, then fetch what is new. May be killed at any point and simply run again.
 
     Batches of other protocols than `protocols` are passed over for ever; None passes over none. A problem with the
     authority is reported, not raised, and never undoes what succeeded. StoreError when the spool fails.
     """
+    index_changed, batches = False, 0
     with spool.exclusive():
         spool.inbox.clean()
         spool.memory.clean()
-        uploads, problems = await _post_outbox(authority, spool)
-        index_changed, batches = False, 0
+        uploads, problems = await _post_outbox(postbox, spool)
         try:
             state = _recall(spool)
-            content, etag = await authority.index("" if spool.outbox.names("wanted-") else state.etag)
+            content, etag = await source.index("" if spool.outbox.names("wanted-") else state.etag)
             if content is not None:
-                index = _peek_at(key_index.peek, content, Reason.NO_INDEX)
-                state = _State(fetched=_still_listed(state, index))
-                await _fetch_log(authority, spool)
-                async for fetched, newer in _fetch_batches(authority, index, state, spool, protocols):
-                    batches, state = batches + fetched, newer
-                # The index comes last, so that the daemon never waits for a batch that it lists, and its ETag after
-                # it, so that a visit cut short is made good by the next.
-                spool.inbox.write(spool_names.INDEX, content)
-                _remember(spool, _State(etag, state.fetched))
+                async for fetched in _fetch(source, content, state, spool, protocols, replace(state, etag=etag)):
+                    batches += fetched
                 index_changed = True
         except FeedError as error:
             problems.append(error)
     return FeedReport(index_changed, batches, uploads, tuple(problems))
 
 
-async def _post_outbox(authority: Authority, spool: Spool) -> tuple[int, list[FeedError]]:
+async def take_in(source: Source, spool: Spool) -> FeedReport:
+    """What lies elsewhere goes into the inbox as if it had been fetched. May be killed at any point and run again.
+
+    The very index that was taken in last is nothing new: a stick that stays in its slot is not told as old at each
+    start. The next visit asks for the index anew, as this one may be older.
+    """
+    index_changed, batches, problems = False, 0, list[FeedError]()
+    with spool.exclusive():
+        spool.inbox.clean()
+        spool.memory.clean()
+        try:
+            state = _recall(spool)
+            content, _ = await source.index("")
+            digest = hashlib.sha256(content or b"").hexdigest()
+            if content is not None and digest != state.imported:
+                ended = replace(state, etag="", imported=digest)
+                async for fetched in _fetch(source, content, state, spool, None, ended):
+                    batches += fetched
+                index_changed = True
+        except FeedError as error:
+            problems.append(error)
+    return FeedReport(index_changed, batches, 0, tuple(problems))
+
+
+async def _fetch(
+    source: Source, content: bytes, state: _State, spool: Spool, protocols: frozenset[str] | None, ended: _State
+) -> AsyncIterator[int]:
+    """Lays down all that the index lists and that was not fetched, counting as it goes; `ended` is what is remembered
+    then, but for the batches."""
+    index = _peek_at(key_index.peek, content, Reason.NO_INDEX)
+    # Until all is laid down nothing may say that this index, or another, is the last that was seen.
+    state = replace(state, etag="", imported="", fetched=_still_listed(state, index))
+    _remember(spool, state)
+    await _fetch_log(source, spool)
+    async for fetched, newer in _fetch_batches(source, index, state, spool, protocols):
+        state = newer
+        yield fetched
+    # The index comes last, so that the daemon never waits for a batch that it lists, and its ETag after it, so that a
+    # visit cut short is made good by the next.
+    spool.inbox.write(spool_names.INDEX, content)
+    _remember(spool, replace(ended, fetched=state.fetched))
+
+
+async def _post_outbox(postbox: Postbox, spool: Spool) -> tuple[int, list[FeedError]]:
     """Posts each upload; gives how many were answered, and what went wrong.
 
     The receipt is kept before the upload goes: posting it again gets the same answer. One that is refused waits for
@@ -123,7 +164,7 @@ async def _post_outbox(authority: Authority, spool: Spool) -> tuple[int, list[Fe
         if sealed is None:
             continue
         try:
-            receipt = await authority.post(sealed)
+            receipt = await postbox.post(sealed)
         except FeedError as error:
             problems.append(error)
             if error.reason in _AWAY:
@@ -136,7 +177,7 @@ async def _post_outbox(authority: Authority, spool: Spool) -> tuple[int, list[Fe
 
 
 async def _fetch_batches(
-    authority: Source, index: KeyIndex, state: _State, spool: Spool, protocols: frozenset[str] | None
+    source: Source, index: KeyIndex, state: _State, spool: Spool, protocols: frozenset[str] | None
 ) -> AsyncIterator[tuple[int, _State]]:
     """Fetches what is listed and not yet fetched, oldest first; after each, how many batches that was and the new
     state.
@@ -151,25 +192,25 @@ async def _fetch_batches(
             continue
         is_wanted = protocols is None or batch.protocol in protocols
         if is_wanted:
-            await _fetch_batch(authority, batch, spool)
-        state = _State(fetched={**state.fetched, batch.sequence: digest if is_wanted else passed_over})
+            await _fetch_batch(source, batch, spool)
+        state = replace(state, fetched={**state.fetched, batch.sequence: digest if is_wanted else passed_over})
         _remember(spool, state)
         yield int(is_wanted), state
 
 
-async def _fetch_log(authority: Source, spool: Spool) -> None:
+async def _fetch_log(source: Source, spool: Spool) -> None:
     """The log comes after the index was read and is laid down before the batches: so it tells of each of them."""
-    content = await authority.log()
+    content = await source.log()
     first = _peek_at(transparency_log.peek, content, Reason.NO_LOG).first
     wanted = spool.outbox.names("wanted-")
     for tile in range(min(map(spool_names.sequence_of, wanted), default=first), first // transparency_log.TILE):
-        spool.inbox.write(spool_names.leaves_name(tile), await authority.leaves(tile))
+        spool.inbox.write(spool_names.leaves_name(tile), await source.leaves(tile))
     spool.inbox.write(spool_names.LOG, content)
     for name in wanted:
         spool.outbox.remove(name)
 
 
-async def _fetch_batch(authority: Source, batch: Batch, spool: Spool) -> None:
+async def _fetch_batch(source: Source, batch: Batch, spool: Spool) -> None:
     """Goes on where an earlier visit was cut. The digest decides: what does not fit is forgotten, to come whole in the
     next try."""
     digest, size = hashlib.sha256(), 0
@@ -178,7 +219,7 @@ async def _fetch_batch(authority: Source, batch: Batch, spool: Spool) -> None:
             digest.update(chunk)
             size += len(chunk)
         try:
-            async with authority.batch(batch, size) as (start, chunks):
+            async with source.batch(batch, size) as (start, chunks):
                 if start != size:
                     file.start_over()
                     digest, size = hashlib.sha256(), 0
@@ -189,7 +230,7 @@ async def _fetch_batch(authority: Source, batch: Batch, spool: Spool) -> None:
                     digest.update(chunk)
                     file.write(chunk)
             if size != batch.size or digest.digest() != batch.sha256:
-                raise FeedError(Reason.NOT_AS_LISTED)
+                raise FeedError(Reason.NOT_AS_LISTED, place=batch.name)
         except FeedError as error:
             if error.reason is Reason.NOT_AS_LISTED or error.status in _NO_SUCH_PART:
                 file.start_over()

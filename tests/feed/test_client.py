@@ -30,6 +30,7 @@ from bluezoned.feed import spool as spool_names
 from bluezoned.feed import visit as feed_visit
 from bluezoned.feed.client import WebAuthority
 from bluezoned.feed.problem import FeedError, Reason
+from bluezoned.feed.signed import Signed
 from bluezoned.feed.spool import Spool
 from bluezoned.feed.visit import FeedReport
 from bluezoned.key_index import Batch, KeyIndex
@@ -147,7 +148,8 @@ def spool(tmp_path: Path) -> Spool:
 
 async def visit(authority: Authority, spool: Spool, protocols: frozenset[str] | None = None) -> FeedReport:
     async with client.open_session() as session:
-        return await feed_visit.fetch_and_post(WebAuthority(session, authority.url), spool, protocols)
+        asked = WebAuthority(session, authority.url)
+        return await feed_visit.fetch_and_post(asked, asked, spool, protocols)
 
 
 def moved(to: str) -> web.Response:
@@ -376,6 +378,23 @@ async def test_a_false_index_does_not_hide_true_batches_for_ever(authority: Auth
     assert [spool.inbox.read(name) for name in spool.inbox.names("batch-")][:2] == [b"true", b"true"]
 
 
+async def test_a_false_log_takes_no_true_batch_along(authority: Authority, spool: Spool) -> None:
+    """The daemon would refuse the batches with it, and sync would not bring them again."""
+    authority.publish(1, b"one")
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    authority.log = Logbook(stranger, merkle_tree.leaf_hash).signed([b"one"])
+
+    async with client.open_session() as session:
+        asked = WebAuthority(session, authority.url)
+        source = Signed(asked, SIGNING_KEY.public_key())
+        refused = await feed_visit.fetch_and_post(asked, source, spool)
+        laid, authority.log = spool.inbox.names(), None
+        mended = await feed_visit.fetch_and_post(asked, source, spool)
+
+    assert (reasons(refused), laid) == ([Reason.NOT_SIGNED], [])
+    assert (mended.batches, mended.problems) == (1, ())
+
+
 async def test_a_batch_that_cannot_be_is_not_begun(authority: Authority, spool: Spool) -> None:
     authority.publish(1, b"one")
     limit = spool_names.limit("batch-1-x.zip")
@@ -421,7 +440,8 @@ async def test_an_authority_that_says_nothing_is_named(spool: Spool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=0.05)) as session:
-            report = await feed_visit.fetch_and_post(WebAuthority(session, url), spool)
+            asked = WebAuthority(session, url)
+            report = await feed_visit.fetch_and_post(asked, asked, spool)
 
     assert reasons(report) == [Reason.TOO_SLOW]
 
@@ -569,7 +589,8 @@ def visit(nth):
 
     async def once():
         async with client.open_session() as session:
-            await feed_visit.fetch_and_post(client.WebAuthority(session, url), Spool(Path(spools) / str(nth)))
+            authority = client.WebAuthority(session, url)
+            await feed_visit.fetch_and_post(authority, authority, Spool(Path(spools) / str(nth)))
 
     sys.addaudithook(die_at_the_nth)
     asyncio.run(once())
