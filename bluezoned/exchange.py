@@ -13,7 +13,8 @@ from bluezoned.errors import AuthorityError, ProtocolError, StoreError
 from bluezoned.event import Event
 from bluezoned.feed import spool as spool_names
 from bluezoned.feed.spool import Spool
-from bluezoned.tracing.device import Applied, Device
+from bluezoned.tracing.case_list import Applied
+from bluezoned.tracing.device import Device
 from bluezoned.transparency_log import TILE, Contradiction, LogError
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from bluezoned.key_index import KeyIndex
 from bluezoned.protocols.protocol import DAY
 from bluezoned.radio.radio import RadioHealth
 from bluezoned.recorder import Recorder
-from bluezoned.tracing.device import EXPIRED, STANDS_STILL, Device
+from bluezoned.tracing.case_list import EXPIRED, STANDS_STILL
+from bluezoned.tracing.device import Device
 from bluezoned.tracing.store import Store
 
 

@@ -18,7 +18,7 @@ from bluezoned.key_index import KeyIndex
 from bluezoned.merkle_tree import Frontier
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
-from bluezoned.protocols.protocol import DAY
+from bluezoned.protocols.protocol import DAY, Random
 from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.proximity import Ranging
 from bluezoned.tracing.store import Store
@@ -37,7 +37,8 @@ class Box:
         protocols = {name: registry.by_name(name) for name in registry.NAMES}
         settings = Settings(protocols["gaen"], protocols, SIGNING_KEY.public_key(), 0, Ranging(41.0))
         self.store = Store(directory / "box.db", bytes(32), os.urandom)
-        self.device = Device(settings, self.store, lambda count: bytes(count))
+        self.random: Random = bytes
+        self.device = Device(settings, self.store, lambda count: self.random(count))
         self.spool = Spool(directory / "spool")
         self.clock = ManualClock(NOON)
         self.exchange = Exchange(self.device, self.clock, self.spool, lambda: None)
@@ -170,7 +171,7 @@ def listed(box: Box) -> Box:
     """A box that has seen an index, and whose random numbers are the same in each run."""
     index = KeyIndex("test", 0, NOON, NOON + DAY, upload.public_sealing_key(SEALING_KEY), ())
     box.device.apply_index(key_index.write(index, SIGNING_KEY))
-    box.device._random = random.Random(7).randbytes
+    box.random = random.Random(7).randbytes
     return box
 
 

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bluezoned.feed.spool import Spool
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY
-from bluezoned.tracing.device import Applied, Device, Settings
+from bluezoned.tracing.case_list import Applied
+from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.proximity import Ranging
 from bluezoned.tracing.store import Store
 

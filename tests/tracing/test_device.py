@@ -19,7 +19,8 @@ from bluezoned.key_index import KeyIndex
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Tier
-from bluezoned.tracing.device import Applied, Device, Settings
+from bluezoned.tracing.case_list import Applied
+from bluezoned.tracing.device import Device, Settings
 from bluezoned.tracing.proximity import MINUTE, Ranging
 from bluezoned.tracing.store import Store
 from bluezoned.upload import Receipt
