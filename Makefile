@@ -72,6 +72,7 @@ bench: $(SETUP)
 	$(PYTHON) -m tests.bench.fleet
 	$(PYTHON) -m tests.fuzz.key_export --count 30000
 	$(PYTHON) -m tests.fuzz.advertisement --count 1000000
+	$(PYTHON) -m tests.fuzz.stick --count 5000
 
 bench-authority: $(SETUP)
 	./need.sh nginx-light wrk

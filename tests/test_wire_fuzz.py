@@ -1,12 +1,13 @@
-"""A short run of tests/fuzz/key_export.py: no exception but the declared ones, no growth, every reader reached."""
+"""Short runs of tests/fuzz/key_export.py and stick.py: no exception but the declared ones, no growth, all reached."""
 
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.fuzz import key_export
+from tests.fuzz import key_export, stick
 
 
 @pytest.fixture
@@ -40,4 +41,14 @@ def test_mutated_inputs_get_past_every_signature() -> None:
     outcomes = report["outcomes"]
     assert isinstance(outcomes, dict)
     assert all(outcomes[kind].get("read", 0) > 5 for kind in ("export", "index", "upload", "receipt"))
+    assert outcomes["log"].get("read", 0) > 1  # longer than the others, and so mostly hit where it tells
     assert outcomes["export"].keys() >= {"WRONG_KEY", "TRUNCATED", "MALFORMED", "BAD_KEY_LENGTH", "BAD_WINDOW"}
+
+
+def test_spoilt_sticks_are_refused_by_name_and_lose_nothing(tmp_path: Path) -> None:
+    report = stick.run(100, seed=1, place=tmp_path, used=lambda: 0)
+
+    assert (report["exception_types"], report["first_failure"]) == ({}, "")
+    outcomes = report["outcomes"]
+    assert isinstance(outcomes, dict)
+    assert outcomes.keys() >= {"MISSING", "NO_FILE", "NO_INDEX", "NO_LOG", "NOT_AS_LISTED", "UNREADABLE", "read"}

@@ -55,9 +55,10 @@ class Directory:
         with _told(name):
             # Neither a link nor a pipe may stand here for a file: whoever wrote the stick is not known.
             descriptor = os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise FeedError(Reason.NO_FILE, place=name)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FeedError(Reason.NO_FILE, place=name)
             yield file
 
 

@@ -187,6 +187,11 @@ def into_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def into_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def swell(path: Path) -> None:
     path.write_bytes(bytes(5 << 20))
 
@@ -214,6 +219,7 @@ TROUBLES: list[tuple[str, Callable[[Path], None], str]] = [
     ("index", sign_by_another, "not signed by the pinned authority"),
     ("index", into_link, "index: "),
     ("index", into_pipe, "no plain file"),
+    ("index", into_directory, "no plain file"),
     ("index", swell, "index: the authority's answer is larger than allowed"),
     ("log", Path.unlink, "log: a file is missing"),
     ("log", cut, "log: it is not signed by the pinned authority"),

@@ -1,4 +1,4 @@
-"""Mutated key exports, and indexes, uploads and receipts beside them, through everything that reads them.
+"""Mutated key exports, and indexes, logs, uploads and receipts beside them, through everything that reads them.
 
     python -m tests.fuzz.key_export --count 100000 [--seed 1]
 
@@ -24,16 +24,28 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from bluezoned import bounded_zip, key_export, key_index, protobuf, upload
+from bluezoned import (
+    bounded_zip,
+    key_export,
+    key_index,
+    key_rotation,
+    merkle_tree,
+    protobuf,
+    transparency_log,
+    upload,
+)
 from bluezoned.key_export import HEADER, KEY_SIZES, Inspection, KeyExport, KeyExportError
 from bluezoned.key_index import Batch, KeyIndex
+from bluezoned.merkle_tree import Frontier
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier
 from bluezoned.protocols.registry import NAMES
 from bluezoned.signed_document import DocumentError
+from bluezoned.transparency_log import LogError
 from bluezoned.upload import Receipt, ReceiptError, Upload, UploadError
 from tests.fuzz.advertisement import resident_bytes
 from tests.fuzz.mutation import mutated, reshaped, reshaped_json
+from tests.logbook import Logbook
 
 SIGNING_KEY = ec.derive_private_key(2020, ec.SECP256R1())
 PUBLIC_KEY = SIGNING_KEY.public_key()
@@ -119,10 +131,25 @@ def exercise_index(data: bytes) -> str:
     """What is read can be peeked at, and what is peeked at can be fetched."""
     try:
         peeked = key_index.peek(data)
+        key_rotation.follow(PUBLIC_KEY, peeked.rotations)
         assert all(key_index.is_batch_name(batch.name) for batch in peeked.batches)
         assert key_index.read(data, PUBLIC_KEY) == peeked
     except DocumentError as error:
         return error.reason.name
+    return "read"
+
+
+def exercise_log(data: bytes) -> str:
+    """What is read can be peeked at, and a box that has seen nothing takes it or names the contradiction."""
+    try:
+        peeked = transparency_log.peek(data)
+        key_rotation.follow(PUBLIC_KEY, peeked.rotations)
+        assert transparency_log.read(data, PUBLIC_KEY) == peeked
+        transparency_log.continued(peeked, Frontier(), ())
+    except DocumentError as error:
+        return error.reason.name
+    except LogError as error:
+        return error.contradiction.name
     return "read"
 
 
@@ -154,6 +181,8 @@ def _subjects(rng: random.Random) -> dict[str, Subject]:
     lists = [members["export.sig"] for members in unpacked]
     index = _genuine_index(rng)
     body = index.partition(b"\n")[2]
+    log = Logbook(SIGNING_KEY, merkle_tree.leaf_hash).signed(exports)
+    told = log.partition(b"\n")[2]
     sealed = upload.seal(_genuine_upload(rng), SEALING_KEY)
     plain = _opened(sealed)
     receipt = upload.write_receipt(Receipt(Opaque(rng.randbytes(16)), True, "", Tier.F1, MONDAY), SIGNING_KEY)
@@ -183,8 +212,16 @@ def _subjects(rng: random.Random) -> dict[str, Subject]:
         if draw < 0.3:
             return mutated(rng, index, [body])
         if draw < 0.6:
-            return _signed_index(mutated(rng, body, [body], 3))
-        return _signed_index(json.dumps(reshaped_json(rng, json.loads(body))).encode())
+            return _signed("index", mutated(rng, body, [body], 3))
+        return _signed("index", json.dumps(reshaped_json(rng, json.loads(body))).encode())
+
+    def of_a_log(rng: random.Random) -> bytes:
+        draw = rng.random()
+        if draw < 0.3:
+            return mutated(rng, log, [told])
+        if draw < 0.6:
+            return _signed("log", mutated(rng, told, [told], 3))
+        return _signed("log", json.dumps(reshaped_json(rng, json.loads(told))).encode())
 
     def of_an_upload(rng: random.Random) -> bytes:
         if rng.random() < 0.3:
@@ -199,6 +236,7 @@ def _subjects(rng: random.Random) -> dict[str, Subject]:
     return {
         "export": Subject(of_an_export, exercise_export, 1),
         "index": Subject(of_an_index, exercise_index, _OTHERS_OF),
+        "log": Subject(of_a_log, exercise_log, _OTHERS_OF),
         "upload": Subject(of_an_upload, exercise_upload, _OTHERS_OF),
         "receipt": Subject(of_a_receipt, exercise_receipt, _OTHERS_OF),
     }
@@ -217,7 +255,9 @@ def _genuine_export(rng: random.Random, protocol: str, count: int) -> bytes:
 
 def _genuine_index(rng: random.Random) -> bytes:
     batches = [Batch(n, f"gaen-{n}.zip", 505, rng.randbytes(32), "gaen", MONDAY, MONDAY + 1) for n in range(1, 5)]
-    return key_index.write(KeyIndex("vn", 4, MONDAY, MONDAY + DAY, SEALING_KEY, tuple(batches)), SIGNING_KEY)
+    rotation = key_rotation.rotate(SIGNING_KEY, ec.derive_private_key(2021, ec.SECP256R1()).public_key(), MONDAY, 2)
+    index = KeyIndex("vn", 4, MONDAY, MONDAY + DAY, SEALING_KEY, tuple(batches), (rotation,))
+    return key_index.write(index, SIGNING_KEY)
 
 
 def _genuine_upload(rng: random.Random) -> Upload:
@@ -248,8 +288,8 @@ def _signature_list(content: bytes, like: bytes) -> bytes:
     )
 
 
-def _signed_index(body: bytes) -> bytes:
-    return base64.b64encode(_sign(b"bluezoned index v1\n" + body)) + b"\n" + body
+def _signed(document: str, body: bytes) -> bytes:
+    return base64.b64encode(_sign(b"bluezoned %s v1\n" % document.encode() + body)) + b"\n" + body
 
 
 def _signed_receipt(body: bytes) -> bytes:
