@@ -29,6 +29,7 @@ from bluezoned.authority.settings import Settings
 from bluezoned.authority.shelf import DirectoryShelf, Shelf, write_whole
 from bluezoned.authority.sign_in import SignIn
 from bluezoned.authority.store import Store
+from bluezoned.authority.subscription import Subscriptions
 from bluezoned.errors import ConfigError
 from bluezoned.protocols.protocol import DAY, Random
 
@@ -50,6 +51,7 @@ class House:
     exchange: Exchange
     laboratories: Laboratories
     imports: Imports
+    subscriptions: Subscriptions
 
     def close(self) -> None:
         self.database.close()
@@ -100,6 +102,7 @@ def open_house(directory: Path, random: Random, credentials: Path | None = None)
     publisher = Publisher(store, kept, _shelf(chosen, directory), manner, random)
     authority = Authority(store, kept, random)
     office = Office(store, authority)
+    imports = Imports(store, kept, manner.retention)
     door = SignIn(store, kept, random)
     return House(
         chosen,
@@ -114,7 +117,8 @@ def open_house(directory: Path, random: Random, credentials: Path | None = None)
         Enrolment(store, kept, random, door),
         Exchange(store, authority, kept, chosen.authority.name, random),
         Laboratories(store, office, kept, random),
-        Imports(store, kept, manner.retention),
+        imports,
+        Subscriptions(store, imports),
     )
 
 

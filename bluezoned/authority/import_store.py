@@ -1,15 +1,19 @@
-"""Keys that other authorities published, in the authority's database: rows beside those of its cases."""
+"""Keys that other authorities published, in the authority's database: rows beside those of its cases. And whom it
+follows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, insert, or_, select, update
 
 from bluezoned.authority.store import same_key
 from bluezoned.authority.tables import key as _key
-from bluezoned.protocols.protocol import DiagnosisKey
+from bluezoned.authority.tables import subscription as _subscription
+from bluezoned.merkle_tree import HASH_SIZE, Frontier
+from bluezoned.protocols.protocol import DiagnosisKey, Tier
 
 _NEVER_TOLD = 0
 """In place of a batch's number, which is at least 1: a key that was taken back before it was told here. Its row says no
@@ -82,3 +86,88 @@ class ImportRecords:
         ]
         if rows:
             self._db.execute(insert(_key), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An authority that is followed, and what has been seen of it."""
+
+    name: str
+    url: str
+    public_key: bytes = field(repr=False)
+    """65 bytes: the pinned one, as a point."""
+    tier: Tier | None
+    """Of every key, where its export does not say."""
+    seen: Frontier
+    """Of its log."""
+    sequence: int
+    issued: int
+    """ms; of the newest index whose batches were all taken."""
+    newest_batch: int
+    """Taken; 0 before the first."""
+    visited: int
+    """ms, the last visit that went well; 0 before the first."""
+    problem: str
+    """Of the last visit, in words; empty when it went well."""
+    fork: bytes | None
+    """The newest signed log that contradicts what was seen."""
+
+
+class SubscriptionRecords:
+    """The statements about them, in the transaction of whoever asks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def put(self, name: str, url: str, public_key: bytes, tier: Tier | None) -> None:
+        new = insert(_subscription).values(
+            name=name, url=url, public_key=public_key, tier=tier, seen_size=0, seen_peaks=b"", index_sequence=0,
+            index_issued=0, newest_batch=0, visited=0, problem="",
+        )  # fmt: skip
+        self._db.execute(new)
+
+    def remove(self, name: str) -> bool:
+        return self._db.execute(delete(_subscription).where(_subscription.c.name == name)).rowcount > 0
+
+    def one(self, name: str) -> Subscription | None:
+        return next((each for each in self.all() if each.name == name), None)
+
+    def all(self) -> list[Subscription]:
+        """By name."""
+        return [_subscribed(row) for row in self._db.execute(select(_subscription).order_by(_subscription.c.name))]
+
+    def took(self, name: str, sequence: int) -> None:
+        self._change(name, newest_batch=sequence)
+
+    def saw_log(self, name: str, seen: Frontier) -> None:
+        self._change(name, seen_size=seen.size, seen_peaks=b"".join(seen.peaks))
+
+    def saw_index(self, name: str, sequence: int, issued: int, at: int) -> None:
+        """All of it, in a visit at `at` (ms)."""
+        self._change(name, index_sequence=sequence, index_issued=issued, visited=at, problem="")
+
+    def failed(self, name: str, problem: str) -> None:
+        self._change(name, problem=problem)
+
+    def keep_fork(self, name: str, content: bytes) -> None:
+        self._change(name, fork=content)
+
+    def _change(self, name: str, **values: Any) -> None:
+        self._db.execute(update(_subscription).where(_subscription.c.name == name).values(**values))
+
+
+def _subscribed(row: Any) -> Subscription:
+    peaks = bytes(row.seen_peaks)
+    return Subscription(
+        row.name,
+        row.url,
+        bytes(row.public_key),
+        None if row.tier is None else Tier(row.tier),
+        Frontier(row.seen_size, tuple(peaks[at : at + HASH_SIZE] for at in range(0, len(peaks), HASH_SIZE))),
+        row.index_sequence,
+        row.index_issued,
+        row.newest_batch,
+        row.visited,
+        row.problem,
+        None if row.fork is None else bytes(row.fork),
+    )

@@ -27,6 +27,13 @@ from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier
 
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,38}[a-z0-9]")
 
+
+def require_source(name: str) -> None:
+    """ImportRefused unless a source can be called that."""
+    if not _SOURCE.fullmatch(name):
+        raise ImportRefused("a source's name has 2 to 40 small letters, digits, dots and dashes")
+
+
 _AT_ONCE = 2000
 """Keys of one statement. Ten times as many are no faster, and SQLite takes 32,766 values."""
 
@@ -81,10 +88,14 @@ class Imports:
         say. KeyExportError and ImportRefused say why not; StoreError when the database fails: then some may be taken,
         and the same again takes the rest.
         """
-        if not _SOURCE.fullmatch(source):
-            raise ImportRefused("a source's name has 2 to 40 small letters, digits, dots and dashes")
-        self._require_other(public_key)
-        batches = [Batch(file, public_key) for file in files]
+        require_source(source)
+        self.require_other(public_key)
+        return self.take_batches(actor, source, [Batch(file, public_key) for file in files], at, tier)
+
+    def take_batches(
+        self, actor: Actor, source: str, batches: Sequence[Batch], at: int, tier: Tier | None = None
+    ) -> Imported:
+        """As `take`, of batches whose signatures have been verified."""
         for batch in batches:
             for _ in batch:
                 pass
@@ -93,7 +104,8 @@ class Imports:
             taken += self._take(actor, source, batch, at, tier)
         return taken
 
-    def _require_other(self, public_key: ec.EllipticCurvePublicKey) -> None:
+    def require_other(self, public_key: ec.EllipticCurvePublicKey) -> None:
+        """ImportRefused when it is this authority's, or an earlier one of its."""
         with self.store.snapshot() as seen:
             ours = {rotation.old for rotation in seen.rotations()}
         ours.add(key_rotation.point(self.secrets.signing_key.public_key()))

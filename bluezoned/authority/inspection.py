@@ -22,6 +22,9 @@ def problems(house: House, at: int) -> Iterator[str]:
         rotations, batches, issued = seen.rotations(), seen.batches(), seen.fact("index issued")
     if rotations and rotations[-1].new != key_rotation.point(current):
         yield "the signing key is not the one that the last rotation names: boxes refuse what it signs"
+    for followed in house.subscriptions.all():
+        if followed.problem:
+            yield f"{followed.name}, which is followed, was not taken in: {followed.problem}"
     content = house.publisher.shelf.read(INDEX)
     if content is None:
         yield "there is no index: nothing was published yet"

@@ -116,6 +116,25 @@ rotation = Table(
     Column("signature", LargeBinary, nullable=False),
 )
 
+subscription = Table(
+    "subscription",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("tier", Integer),
+    Column("seen_size", BigInteger, nullable=False),
+    Column("seen_peaks", LargeBinary, nullable=False),
+    Column("index_sequence", BigInteger, nullable=False),
+    Column("index_issued", BigInteger, nullable=False),
+    Column("newest_batch", BigInteger, nullable=False),
+    Column("visited", BigInteger, nullable=False),
+    Column("problem", String, nullable=False),
+    Column("fork", LargeBinary),
+)
+"""Other authorities whose batches are taken in, and what has been seen of them. None is forgotten for its age: they are
+no persons, and what was seen of a log is what a fork is told by."""
+
 leaf = Table(
     "leaf",
     METADATA,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned import key_export, key_index, upload
-from bluezoned.authority.house import open_house
+from bluezoned.authority.house import House, open_house
 from bluezoned.authority.verification import HOUR, Kind
 from bluezoned.demo.cast import free_port, program
 from bluezoned.opaque import Opaque
@@ -34,11 +34,11 @@ NOON = 20_760 * DAY + 12 * HOUR
 class Served:
     """A running server, its directory and the desk whose time it follows."""
 
-    def __init__(self, directory: Path, desk: Desk) -> None:
+    def __init__(self, directory: Path, desk: Desk, desk_socket: Path | None = None) -> None:
         self.data = directory / "authority"
         self.log = directory / "log"
         self.desk = desk
-        self._socket = directory / "desk"
+        self._socket = desk_socket or directory / "desk"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process | None = None
@@ -85,9 +85,17 @@ class Served:
         async with session.get(f"{self.url}/v1/index") as response:
             return key_index.read(await response.read(), await self.public_key(session))
 
+    async def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            await self.end(signal.SIGKILL)
+
+    def house(self) -> House:
+        """The same authority, opened beside the running server."""
+        return open_house(self.data, os.urandom)
+
     def code(self) -> str:
         """Issued beside the running server, on the same database."""
-        house = open_house(self.data, os.urandom)
+        house = self.house()
         try:
             case = house.authority.open_case(Tier.F0, self.desk.now)
             return house.authority.issue_code(case.id, Kind.LONG, self.desk.now).code
@@ -104,8 +112,7 @@ async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
         await running.act("init", "--yes", at_desk=False)
         await running.start()
         yield running
-        if running.process is not None and running.process.returncode is None:
-            await running.end(signal.SIGKILL)
+        await running.stop()
 
 
 def sealed(code: str, sealing_key: bytes, *secrets: bytes) -> bytes:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned.authority.house import House, open_house
 from bluezoned.clock import SystemClock
@@ -20,6 +23,8 @@ from bluezoned.errors import BluezonedError, ConfigError
 from bluezoned.radio import desk
 
 Command = Callable[..., None]
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 def data_option(command: Command) -> Command:
@@ -91,3 +96,14 @@ def instant(at: int) -> str:
 def in_groups(code: str) -> str:
     """Of four, as it is read aloud; it is taken with and without spaces."""
     return " ".join(code[i : i + 4] for i in range(0, len(code), 4))
+
+
+def read_public_key(path: Path) -> ec.EllipticCurvePublicKey:
+    """Of the option --public-key."""
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise click.BadParameter(f"{path} is no PEM public key of P-256", param_hint="--public-key")
+    return key

@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bluezoned.authority import archive, inspection
 from bluezoned.authority.cli.context import (
+    FILE,
     answer,
     credentials,
     data_option,
@@ -22,6 +20,7 @@ from bluezoned.authority.cli.context import (
     json_option,
     now,
     opened,
+    read_public_key,
     told,
 )
 from bluezoned.authority.house import open_house, rotate_signing_key
@@ -127,12 +126,9 @@ def check(data: Path, desk_socket: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-
-
 @click.command("import")
-@click.argument("files", type=_FILE, nargs=-1, required=True)
-@click.option("--public-key", type=_FILE, required=True, help="PEM of the key that signed them.")
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option("--public-key", type=FILE, required=True, help="PEM of the key that signed them.")
 @click.option("--source", required=True, help="Whose they are, such as `hue`; it alone takes its keys back.")
 @click.option("--as", "tier", type=click.Choice(["F0", "F1"]), help="Take every key as that, whatever it says.")
 @data_option
@@ -149,23 +145,13 @@ def import_exports(
 ) -> None:
     """Take in FILES, signed key exports of another authority; the next publication tells their keys on. One bad file,
     and nothing is taken."""
-    signer = _read_public_key(public_key)
+    signer = read_public_key(public_key)
     with ExitStack() as stack, opened(data) as house:
         opened_files = [stack.enter_context(file.open("rb")) for file in files]
         as_tier = None if tier is None else Tier[tier]
         taken = house.imports.take(OPERATOR, source, opened_files, signer, now(desk_socket), as_tier)
         answer(as_json, {"source": source, "new": taken.new, "known": taken.known, "revoked": taken.revoked,
                          "left_out": taken.left_out})  # fmt: skip
-
-
-def _read_public_key(path: Path) -> ec.EllipticCurvePublicKey:
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise click.BadParameter(f"{path} is no PEM public key of P-256", param_hint="--public-key")
-    return key
 
 
 OPERATIONS = (laboratory, rotate_key, backup, restore, check, import_exports)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bluezoned import __version__
+from bluezoned.authority.cli import following
 from bluezoned.authority.cli.context import (
     answer,
     data_option,
@@ -64,7 +65,7 @@ def init(data: Path, name: str, yes: bool, as_json: bool) -> None:
 
 main.add_command(serve)
 main.add_command(log)
-for operation in OPERATIONS:
+for operation in (*OPERATIONS, *following.COMMANDS):
     main.add_command(operation)
 
 

@@ -21,6 +21,7 @@ from bluezoned import service
 from bluezoned.authority import server
 from bluezoned.authority.api.feed import Feed
 from bluezoned.authority.cli.context import credentials, data_option, desk_option, in_groups, opened, told
+from bluezoned.authority.cli.following import follow_for_ever
 from bluezoned.authority.house import House, open_house
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.errors import AuthorityError, BluezonedError
@@ -112,15 +113,20 @@ async def _serve(
         serving = _Server(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, serving.handle_exit, number, None)
-        publishing = asyncio.create_task(server.publish_for_ever(house, clock))
-        publishing.add_done_callback(lambda _: setattr(serving, "should_exit", True))
+        working = [
+            asyncio.create_task(server.publish_for_ever(house, clock)),
+            asyncio.create_task(follow_for_ever(house, clock)),
+        ]
+        for work in working:
+            work.add_done_callback(lambda _: setattr(serving, "should_exit", True))
         ready("serving {}:{}".format(*listener.getsockname()[:2]))
         log.info("serving http://%s:%d", *listener.getsockname()[:2])
         await serving.serve([listener])
         service.notify_stopping()
-        publishing.cancel()
-        with suppress(asyncio.CancelledError):
-            await publishing
+        for work in working:
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
 
 
 class _Workers:
