@@ -114,9 +114,11 @@ class SignIn:
                     records.note(Actor(member.name), Act.SIGN_IN_FAILED, at, detail="password")
                 refused = True
             else:
-                # The count is forgotten only by who comes all the way in: else a right password would buy further
-                # tries at the second factor.
-                records.put_lock(member.id, before)
+                # Only this try is taken back, and only if there was no other meanwhile: the count is forgotten by who
+                # comes all the way in, else a right password would buy further tries at the second factor.
+                current = records.held_member(name)
+                if current is not None and current.lock == before.after_try(at):
+                    records.put_lock(member.id, before)
                 refused = False
         if member is None or refused:
             raise StaffError(StaffProblem.REFUSED)
