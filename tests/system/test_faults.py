@@ -49,8 +49,9 @@ class Stand:
         return [self.air.adapter(controller) for controller in self.controllers]
 
     def order(self, do: str, name: str) -> None:
-        """One order for each controller, by the name it has there."""
-        for controller in self.controllers:
+        """One order for each controller, by the name it has there. In the order in which the kernel first met them, so
+        that each gets its old adapter's name when it is plugged in again."""
+        for controller in sorted(self.controllers):
             self.air.order(do, **{name: controller})
 
     async def is_told(self, part: str, hearing: bool, advertising: bool, seconds: float = 30.0) -> None:
