@@ -30,6 +30,7 @@ from bluezoned.feed import schedule
 from bluezoned.feed.schedule import Plan
 from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.protocols.protocol import DAY
+from bluezoned.sync import METERED_POLL_S
 from tests.logbook import Logbook
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
@@ -48,13 +49,16 @@ HANDSHAKE_BYTES = 5_500
 class Case:
     name: str
     poll_s: int
-    outage: bool
+    outage: bool = False
+    metered: bool = False
+    """Uploads go by themselves (sync.Round)."""
 
 
 CASES = (
-    Case("as shipped", Authority().poll_s, False),
-    Case("after an hour without the authority", Authority().poll_s, True),
-    Case("the shortest poll", 300, False),
+    Case("as shipped", Authority().poll_s),
+    Case("after an hour without the authority", Authority().poll_s, outage=True),
+    Case("the shortest poll", 300),
+    Case("metered", METERED_POLL_S, metered=True),
 )
 
 
@@ -69,12 +73,17 @@ class Device:
         self._next_upload = self._draw_upload(0)
 
     def requests(self) -> list[int]:
-        """When each visit of three days asked for the index, the tries of a failed one among them."""
+        """When each visit of three days asked for the index, the tries of a failed one among them; uploads that go by
+        themselves do not."""
         asked, chance, poll = list[int](), self._random.random, self._case.poll_s * SECOND
         now = int(MINUTE * chance()) + 30 * SECOND + self._delay()
         while now < DAYS * DAY:
             upload_waits = self._next_upload <= now and schedule.may_go(self._plan, now)
-            if upload_waits or schedule.is_due(self._plan, now, poll):
+            is_due = schedule.is_due(self._plan, now, poll)
+            if upload_waits and not is_due and self._case.metered:
+                self._plan = schedule.after_post(self._plan)
+                self._next_upload = self._draw_upload(now)
+            elif upload_waits or is_due:
                 now, succeeded = self._visit(now, asked)
                 if succeeded:
                     self._plan = schedule.after_success(now, poll, chance)
@@ -156,7 +165,9 @@ def _bytes_a_day(visits: float) -> float:
     index = KeyIndex("vn", len(batches), DAY, 15 * DAY, bytes(upload.SEALING_KEY_SIZE), batches)
     documents = len(key_index.write(index, key)) + len(Logbook(key, merkle_tree.leaf_hash).signed(contents))
     new = DAY // PUBLISHED_EACH
-    return visits * (HANDSHAKE_BYTES + documents + 2 * ANSWER_BYTES) + new * (BATCH_BYTES + ANSWER_BYTES)
+    looks = visits * (HANDSHAKE_BYTES + documents + 2 * ANSWER_BYTES)
+    uploads = DAY / (Authority().chaff_s * SECOND) * (HANDSHAKE_BYTES + upload.SEALED_SIZE + ANSWER_BYTES)
+    return looks + new * (BATCH_BYTES + ANSWER_BYTES) + uploads
 
 
 def show(rows: list[dict[str, Any]]) -> None:
