@@ -6,18 +6,22 @@ import base64
 import hashlib
 import hmac
 import re
+from dataclasses import dataclass
 from enum import Enum
 
 from bluezoned.authority.authority import Secrets
+from bluezoned.authority.case import CaseError, CaseProblem
 from bluezoned.authority.exchange_store import ExchangeRecords, Laboratory
 from bluezoned.authority.office import Office, Registered, Registration
+from bluezoned.authority.register_store import RegisterRecords
 from bluezoned.authority.staff import Actor
+from bluezoned.authority.staff_store import Act, StaffRecords, Wanted
 from bluezoned.authority.store import Store
 from bluezoned.authority.verification import Kind
 from bluezoned.errors import AuthorityError
 from bluezoned.protocols.protocol import DAY, Random
 
-SCOPES = frozenset({"issue", "revoke"})
+SCOPES = frozenset({"issue", "revoke", "status"})
 
 PER_MINUTE = 60
 """Requests of one laboratory; an analyser that reports a plate of 96 at once takes two minutes for it."""
@@ -40,6 +44,16 @@ class LaboratoryError(AuthorityError):
     def __init__(self, denial: Denial | None, sentence: str = "") -> None:
         super().__init__(sentence if denial is None else denial.value)
         self.denial = denial
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStatus:
+    """What a laboratory may know of a case."""
+
+    state: str
+    """As `register_store.Entry.state`."""
+    expires: int | None
+    """ms, of its newest code; None where it has none."""
 
 
 class Laboratories:
@@ -83,6 +97,18 @@ class Laboratories:
     def revoke(self, token: str, case_id: str, at: int) -> list[str]:
         """As Office.revoke. LaboratoryError, CaseError."""
         return self._office.revoke(self._admitted(token, "revoke", at), case_id, at)
+
+    def status(self, token: str, case_id: str, at: int) -> CaseStatus:
+        """How it stands with a case that this laboratory opened. LaboratoryError; CaseError for every other case, so
+        that nobody can look around."""
+        actor = self._admitted(token, "status", at)
+        with self._store.snapshot() as seen:
+            opened = Wanted(actor=actor.name, act=Act.CASE_OPENED.value, subject=case_id)
+            entry = RegisterRecords(seen.connection).entry(case_id)
+            if entry is None or not StaffRecords(seen.connection).entries(opened, 1):
+                raise CaseError(CaseProblem.UNKNOWN)
+        newest = max((code.expires for code in entry.codes), default=None)
+        return CaseStatus(entry.state(at), newest)
 
     def _admitted(self, token: str, scope: str, at: int) -> Actor:
         """Looked up by a keyed hash, so that no comparison's time depends on the token. Counted in any case."""

@@ -58,6 +58,13 @@ class Entry:
     venue: Venue | None
     hours: Hours | None
 
+    def state(self, at: int) -> str:
+        """The one word: `revoked`, `used`, `issued`, `expired` or `new`."""
+        if self.case.revoked is not None:
+            return "revoked"
+        states = {code.state(at) for code in self.codes}
+        return next((state for state in ("issued", "used", "expired") if state in states), "new")
+
 
 @dataclass(frozen=True, slots=True)
 class Search:

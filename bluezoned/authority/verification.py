@@ -102,6 +102,10 @@ class Code:
     """ms, excluded."""
     used: int | None = None
 
+    def state(self, at: int) -> str:
+        """`used`, `expired` or `issued`."""
+        return "used" if self.used is not None else "expired" if at >= self.expires else "issued"
+
 
 def is_short(code: str) -> bool:
     """Whether a normalised code is one that can be guessed."""

@@ -94,6 +94,8 @@ async def test_laboratory_opens_and_revokes(served: Served) -> None:
         async with session.post(url, json={"reference": "L-1", "tested": "2026-11-02"}, headers=headers) as response:
             opened = await response.json()
             assert (response.status, len(opened["code"])) == (201, 8)
+        async with session.get(f"{url}/{opened['case']}", headers=headers) as response:
+            assert (await response.json())["state"] == "issued"
         async with session.post(f"{url}/{opened['case']}/revocation", headers=headers) as response:
             assert await response.json() == {"revoked": [opened["case"]]}
         async with session.post(f"{url}/C-AAAAAAAA/revocation", headers=headers) as response:

@@ -62,6 +62,6 @@ async def test_interface_answers_as_its_document_says_whatever_is_sent(served: S
     house.close()
 
     assert [run.returncode for run in runs] == [0] * len(runs), "\n".join(reports)
-    assert sum(int(number) for number in re.findall(r"Tested: (\d+)", "\n".join(reports))) == 14
+    assert sum(int(number) for number in re.findall(r"Tested: (\d+)", "\n".join(reports))) == 15
     assert opened > 0
     assert given_up == [b"408"] * len(TAKES_A_BODY)

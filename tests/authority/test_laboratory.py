@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bluezoned.authority.laboratory import PER_MINUTE, SCOPES, Denial, LaboratoryError
+from bluezoned.authority.case import CaseError, CaseProblem
+from bluezoned.authority.laboratory import PER_MINUTE, SCOPES, CaseStatus, Denial, LaboratoryError
 from bluezoned.authority.office import Registration
 from bluezoned.authority.verification import HOUR, MINUTE, Kind
 from bluezoned.protocols.protocol import DAY, Tier
@@ -76,3 +77,42 @@ def test_more_than_sixty_in_a_minute_are_too_many(ward: Ward) -> None:
 def test_impossible_laboratory_is_refused(ward: Ward, name: str, scope: frozenset[str]) -> None:
     with pytest.raises(LaboratoryError, match="scope of"):
         ward.house.laboratories.add(name, scope, 10, NOON)
+
+
+def test_laboratory_sees_how_it_stands_with_its_own_case(ward: Ward) -> None:
+    laboratories = ward.house.laboratories
+    token = laboratories.add("mary", SCOPES, 100, NOON)
+    done = laboratories.register(token, Registration(Tier.F0), Kind.SHORT, NOON)
+
+    def state(at: int) -> str:
+        return laboratories.status(token, done.case.id, at).state
+
+    assert laboratories.status(token, done.case.id, NOON) == CaseStatus("issued", NOON + 15 * MINUTE)
+    assert state(NOON + HOUR) == "expired"
+    assert ward.send(message(done.code.code), NOON).accepted
+    assert state(NOON + HOUR) == "used"
+    laboratories.revoke(token, done.case.id, NOON + HOUR)
+    assert state(NOON + HOUR) == "revoked"
+
+
+def test_laboratory_sees_no_case_of_others(ward: Ward) -> None:
+    laboratories = ward.house.laboratories
+    mary, anna = (laboratories.add(name, SCOPES, 100, NOON) for name in ("mary", "anna"))
+    others = [laboratories.register(anna, Registration(Tier.F0), Kind.SHORT, NOON).case.id, "C-AAAAAAAA", ""]
+    others.append(ward.authority.open_case(Tier.F0, NOON).id)
+
+    for case in others:
+        with pytest.raises(CaseError) as refused:
+            laboratories.status(mary, case, NOON)
+        assert refused.value.problem is CaseProblem.UNKNOWN
+
+
+def test_looking_needs_its_scope_and_counts_against_the_quota(ward: Ward) -> None:
+    laboratories = ward.house.laboratories
+    token = laboratories.add("mary", frozenset({"issue"}), 2, NOON)
+    case = laboratories.register(token, Registration(Tier.F0), Kind.SHORT, NOON).case.id
+
+    for denied in (Denial.SCOPE, Denial.QUOTA):
+        with pytest.raises(LaboratoryError) as refused:
+            laboratories.status(token, case, NOON)
+        assert refused.value.denial is denied

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import SecurityScheme
@@ -62,6 +62,15 @@ class IssuedCase(msgspec.Struct):
     expires: str
 
 
+class CaseState(msgspec.Struct):
+    """How it stands with a case: `issued` and waiting for its carrier, `used`, `expired`, `revoked`, or `new` without a
+    code."""
+
+    case: str
+    state: str
+    expires: str | None
+
+
 def router(house: House, clock: Clock) -> Router:
     """Opening and revoking cases."""
 
@@ -75,8 +84,7 @@ def router(house: House, clock: Clock) -> Router:
         registration = Registration(Tier.F0, None, data.reference, _day(data.onset), _day(data.tested))
         kind = Kind.LONG if data.long else Kind.SHORT
         done = await asyncio.to_thread(house.laboratories.register, _token(request), registration, kind, clock.now())
-        expires = datetime.fromtimestamp(done.code.expires / 1000, UTC).isoformat(timespec="seconds")
-        return IssuedCase(done.case.id, done.code.code, expires)
+        return IssuedCase(done.case.id, done.code.code, _instant(done.code.expires))
 
     @post(
         "/{case:str}/revocation",
@@ -88,9 +96,19 @@ def router(house: House, clock: Clock) -> Router:
     async def revoke(request: Request[Any, Any, Any], case: str) -> dict[str, list[str]]:
         return {"revoked": await asyncio.to_thread(house.laboratories.revoke, _token(request), case, clock.now())}
 
+    @get(
+        "/{case:str}",
+        summary="How it stands with a case that this laboratory opened",
+        description="Scope `status`. 422 for every other case.",
+        responses=_REFUSALS,
+    )
+    async def status(request: Request[Any, Any, Any], case: str) -> CaseState:
+        found = await asyncio.to_thread(house.laboratories.status, _token(request), case, clock.now())
+        return CaseState(case, found.state, None if found.expires is None else _instant(found.expires))
+
     return Router(
         "/v1/laboratory/cases",
-        route_handlers=[open_case, revoke],
+        route_handlers=[open_case, revoke, status],
         tags=["laboratories"],
         exception_handlers={LaboratoryError: _denied, CaseError: _impossible},
         request_max_body_size=4096,
@@ -104,6 +122,10 @@ def _token(request: Request[Any, Any, Any]) -> str:
     if scheme.lower() != "bearer" or len(token) > 200:
         raise HTTPException("a laboratory's token is needed", status_code=401)
     return token
+
+
+def _instant(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _denied(_: Request[Any, Any, Any], error: LaboratoryError) -> Response[dict[str, str]]:

@@ -34,17 +34,8 @@ class CodeState:
 
 
 def state_of(code: Code, at: int) -> CodeState:
-    state = "used" if code.used is not None else "expired" if at >= code.expires else "issued"
     kind = Kind.SHORT if code.expires - code.issued == Kind.SHORT.lifetime else Kind.LONG
-    return CodeState(state, kind.name.lower(), code)
-
-
-def state_of_case(entry: Entry, at: int) -> str:
-    """The one word for a list: `revoked`, `used`, `issued`, `expired` or `new`."""
-    if entry.case.revoked is not None:
-        return "revoked"
-    states = {state_of(code, at).state for code in entry.codes}
-    return next((state for state in ("issued", "used", "expired") if state in states), "new")
+    return CodeState(code.state(at), kind.name.lower(), code)
 
 
 @shows("/cases", Rule.MEMBER)
@@ -61,7 +52,7 @@ async def list_cases(request: Asked, portal: Portal) -> Response[Any]:
             return records.entries(search, PER_PAGE, (number - 1) * PER_PAGE), records.count(search)
 
     entries, count = await asyncio.to_thread(look)
-    rows = [(entry, state_of_case(entry, at)) for entry in entries]
+    rows = [(entry, entry.state(at)) for entry in entries]
     return portal.page(
         request,
         "cases.html",
@@ -147,7 +138,7 @@ def _codes(entry: Entry, at: int) -> dict[str, Any]:
 async def show_case(request: Asked, portal: Portal, case_id: str) -> Response[Any]:
     entry = await _entry(portal, case_id)
     at = portal.clock.now()
-    return portal.page(request, "case.html", state=state_of_case(entry, at), **_codes(entry, at))
+    return portal.page(request, "case.html", state=entry.state(at), **_codes(entry, at))
 
 
 @refreshes("/cases/{case_id:str}/codes", Rule.MEMBER)

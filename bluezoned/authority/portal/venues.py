@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response
 
 from bluezoned.authority.case import CaseError, CaseProblem
-from bluezoned.authority.portal.cases import slip, state_of_case
+from bluezoned.authority.portal.cases import slip
 from bluezoned.authority.portal.forms import Fields, asked, does, fields, shows
 from bluezoned.authority.portal.page import Portal, to
 from bluezoned.authority.portal.visitor import Asked, Rule
@@ -38,7 +38,7 @@ async def _venues(request: Asked, portal: Portal, form: Fields, problems: dict[s
         "venues.html",
         status=422 if problems else 200,
         venues=venues,
-        outbreaks=[(entry, state_of_case(entry, at)) for entry in outbreaks],
+        outbreaks=[(entry, entry.state(at)) for entry in outbreaks],
         form=form,
         problems=problems,
         chosen=form.get("venue") or asked(request, "venue"),
