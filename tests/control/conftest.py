@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.control.daemon_double import Box, StartBus
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -23,11 +26,9 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurat
 </busconfig>
 """
 
-Bus = Callable[[str], tuple[str, "subprocess.Popen[str]"]]
-
 
 @pytest.fixture
-def start_bus(tmp_path: Path) -> Iterator[Bus]:
+def start_bus(tmp_path: Path) -> Iterator[StartBus]:
     """Start a bus with further lines of policy; gives its address and process."""
     started: list[subprocess.Popen[str]] = []
 
@@ -54,6 +55,19 @@ def start_bus(tmp_path: Path) -> Iterator[Bus]:
 
 
 @pytest.fixture
-def bus(start_bus: Bus) -> str:
+def bus(start_bus: StartBus) -> str:
     """The address of a bus that allows everything."""
     return start_bus("")[0]
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture(autouse=True)
+def no_trouble_inside_dbus_next(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """dbus-next logs what it swallows to the root logger."""
+    caplog.set_level(logging.WARNING)
+    yield
+    assert [record.message for record in caplog.records if record.name == "root"] == []

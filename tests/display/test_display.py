@@ -20,7 +20,7 @@ from playwright.async_api import Page, Request, async_playwright, expect
 from bluezoned.alert.indicator import Indication
 from bluezoned.control import interface
 from tests.control.conftest import bus, start_bus
-from tests.control.test_daemon1 import WELL, Box
+from tests.control.daemon_double import WELL, Box
 
 __all__ = ["bus", "start_bus"]
 

@@ -10,7 +10,7 @@ import pytest
 from bluezoned.alert.indicator import Indication
 from bluezoned.alert.pattern import GRAMMAR, Colour
 from bluezoned.display import page
-from tests.control.test_daemon1 import WELL
+from tests.control.daemon_double import WELL
 
 COLOURS = {"well": Colour.GREEN, "help": Colour.AMBER, "case": Colour.RED}
 
