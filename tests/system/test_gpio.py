@@ -30,6 +30,7 @@ from bluezoned.feed.spool import Spool
 from bluezoned.key_index import Batch, KeyIndex
 from bluezoned.protocols.bluezone import Bluezone, KeySchedule
 from bluezoned.protocols.protocol import DAY
+from tests.logbook import Logbook
 from tests.system import boxes, gpio_chip
 from tests.system.boxes import SPOOL, Box
 from tests.system.conftest import EXTENDED, TREE, run, within
@@ -95,6 +96,7 @@ class Authority:
     def __init__(self, box: Box) -> None:
         self._inbox = Spool(SPOOL / box.name).inbox
         self._sealing_key = upload.public_sealing_key(upload.generate_sealing_key())
+        self._logbook = Logbook(SIGNING_KEY)
 
     def publish(self, *exports: KeyExport) -> None:
         batches = []
@@ -104,6 +106,7 @@ class Authority:
             batches.append(
                 Batch(export.sequence or 0, name, len(data), digest, export.protocol, export.start, export.end)
             )
+            self._inbox.write(spool_names.LOG, self._logbook.signed([data]))
             self._inbox.write(spool_names.batch_name(export.sequence or 0, name), data)
         now = round(time.time() * 1000)
         index = KeyIndex("test", len(batches), now, now + 14 * DAY, self._sealing_key, tuple(batches))

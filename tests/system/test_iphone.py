@@ -7,19 +7,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import no_type_check
 
 import pytest
 from bluez_peripheral.gatt.characteristic import CharacteristicFlags, characteristic  # type: ignore[import-untyped]
 from bluez_peripheral.gatt.service import Service  # type: ignore[import-untyped]
-from dbus_next.constants import PropertyAccess
-from dbus_next.service import ServiceInterface, dbus_property, method
+from dbus_next.service import ServiceInterface
 
 from bluezoned.bus import connected
 from bluezoned.protocols import bluezone, bluezone_iphone, gaen
 from bluezoned.radio.bluez_bus import ADAPTER, ADVERTISING, Bluez
 from bluezoned.radio.bluez_reader import GAP, Iphones
 from tests.system.conftest import EXTENDED, LEGACY, eventually, run
+from tests.system.connectable import ConnectableAdvertisement
 from tests.system.medium.client import Air
 from tests.system.radio_at_work import AtWork, at_work, numbered
 
@@ -39,40 +38,13 @@ class AppService(Service):  # type: ignore[misc]
         return ROLLING_ID
 
 
-class ConnectableAdvertisement(ServiceInterface):
-    """As iOS sends in the foreground: the service, the app's name, connectable."""
-
-    def __init__(self) -> None:
-        super().__init__("org.bluez.LEAdvertisement1")
-
-    @method()
-    @no_type_check
-    def Release(self):
-        pass
-
-    @dbus_property(PropertyAccess.READ)
-    @no_type_check
-    def Type(self) -> "s":
-        return "peripheral"
-
-    @dbus_property(PropertyAccess.READ)
-    @no_type_check
-    def ServiceUUIDs(self) -> "as":
-        return [bluezone_iphone.IPHONE_SERVICE]
-
-    @dbus_property(PropertyAccess.READ)
-    @no_type_check
-    def LocalName(self) -> "s":
-        return "Bluezone"
-
-
 @asynccontextmanager
 async def iphone(air: Air, controller: int) -> AsyncIterator[AppService]:
     """A phone on one controller; its advertisement ends with it."""
     service, path = AppService(), f"/org/bluez/{air.adapter(controller)}"
     async with connected("system") as bus:
         bluez = Bluez(bus)
-        bus.export("/phone/advertisement", ConnectableAdvertisement())
+        bus.export("/phone/advertisement", ConnectableAdvertisement(bluezone_iphone.IPHONE_SERVICE, "Bluezone"))
         # Its root, where bluetoothd asks for what is below.
         bus.export("/phone/app", ServiceInterface("phone.app"))
         service._export(bus, "/phone/app/service0")
