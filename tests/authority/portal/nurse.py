@@ -82,6 +82,7 @@ class Nurse:
         await self.fill("Name", name)
         await self.fill("New password", PASSWORD)
         await self.fill("The same password again", PASSWORD)
+        await self.require_accessible()
         await self.picture("set-up")
         await self.press("Make the administrator")
         await self.enrol_app()
@@ -101,6 +102,7 @@ class Nurse:
         await self.fill("What does it show now?", self.digits())
         await self.press("Continue")
         self.recovery_codes = await self.page.locator("ol.codes code").all_inner_texts()
+        await self.require_accessible()
         await self.picture("recovery-codes")
         await self.press("I have them on paper")
 
@@ -113,6 +115,8 @@ class Nurse:
         await self.fill("Name", name)
         await self.fill("Password", PASSWORD)
         await self.press("Sign in")
+        await self.page.wait_for_url("**/portal/second-factor")
+        await self.require_accessible()
 
     async def register(self, tier: str = "F0", **fields: str) -> str:
         """The number of the new case."""
