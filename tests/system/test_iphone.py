@@ -68,7 +68,9 @@ async def test_its_rolling_id_is_read_once_and_heard_with_every_packet(air: Air,
         since = len(heard(work))
         await eventually(60, lambda: len(heard(work)) >= since + 5, lambda: (work.radio.health(), app.reads))
         assert app.reads == 1
-    assert remembered(air.adapter(box)) == set()
+    # At once as a rule. A removal that met the end of the connection was seen to leave the services on the disk until
+    # bluetoothd forgot the phone, 30 s after it had heard it last.
+    await eventually(45, lambda: not remembered(air.adapter(box)), lambda: remembered(air.adapter(box)))
 
 
 async def test_it_is_left_alone_by_default(air: Air) -> None:
