@@ -20,6 +20,8 @@ from bluezoned.authority.house import found_house, rotate_signing_key
 from bluezoned.authority.verification import HOUR
 from bluezoned.clock import ManualClock
 from bluezoned.exchange import Exchange
+from bluezoned.feed import visit
+from bluezoned.feed.directory import Directory
 from bluezoned.feed.spool import Spool
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
@@ -283,3 +285,56 @@ async def test_a_stick_after_a_visit_asks_the_network_anew(ward: Ward, box: Box,
     box.take(copied(ward, tmp_path / "stick"))
 
     assert json.loads(box.spool.memory.read("state") or b"")["etag"] == ""
+
+
+TAKER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bluezoned.feed import visit
+from bluezoned.feed.directory import Directory
+from bluezoned.feed.spool import Spool
+
+stick, spools = sys.argv[1:]
+
+def take(nth):
+    left = nth
+    def die_at_the_nth(event, arguments):
+        nonlocal left
+        if event in ("os.rename", "os.remove", "os.listdir") or (event == "open" and spools in str(arguments[0])):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(die_at_the_nth)
+    asyncio.run(visit.take_in(Directory(Path(stick)), Spool(Path(spools) / str(nth))))
+
+for nth in range(1, 100):
+    child = os.fork()
+    if not child:
+        take(nth)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        print(nth)
+        break
+"""
+
+
+async def test_a_kill_at_any_file_operation_is_made_good_by_the_same_stick(ward: Ward, tmp_path: Path) -> None:
+    """Drawn out too early, or the plug with it."""
+    publish(ward, NOON)
+    publish(ward, NOON + HOUR)
+    stick = copied(ward, tmp_path / "stick")
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    command = [sys.executable, "-c", TAKER, str(stick), str(spools)]
+    survivor = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    killed = [Spool(spools / str(nth)) for nth in range(1, int(survivor))]
+    reports = [await visit.take_in(Directory(stick), spool) for spool in killed]
+
+    assert len(killed) > 10
+    assert [report.problems for report in reports if report.problems] == []
+    for spool in killed:
+        assert spool.inbox.read("index") == (stick / "index").read_bytes()
+        laid = [spool.inbox.read(name) for name in spool.inbox.names("batch-")]
+        assert laid == [(stick / "batches" / batch.name).read_bytes() for batch in ward.index().batches]
