@@ -61,7 +61,8 @@ async def tapped(port: int) -> AsyncIterator[tuple[str, Line]]:
 async def test_visit_with_an_upload_is_the_same_on_the_wire_whatever_the_upload(served: Served, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     async with client.open_session() as session:
-        await visit.fetch_and_post(client.WebAuthority(session, served.url), spool)
+        straight = client.WebAuthority(session, served.url)
+        await visit.fetch_and_post(straight, straight, spool)
         key = (await served.index(session)).sealing_key
     made = {
         REAL: lambda: sealed(served.code(), key, os.urandom(32), os.urandom(32)),
@@ -73,7 +74,8 @@ async def test_visit_with_an_upload_is_the_same_on_the_wire_whatever_the_upload(
         body = made[kind]()
         spool.outbox.write(upload_name(os.urandom(8)), body)
         async with tapped(served.port) as (url, line), client.open_session() as session:
-            report = await visit.fetch_and_post(client.WebAuthority(session, url), spool)
+            heard = client.WebAuthority(session, url)
+            report = await visit.fetch_and_post(heard, heard, spool)
         assert (report.uploads, report.problems) == (1, ())
         assert body in line.sent
         request = re.sub(rb"127\.0\.0\.1:\d+", b"", bytes(line.sent).replace(body, b""))
