@@ -40,7 +40,7 @@ def test_every_dependency_comes_from_debian_or_a_wheel(package: str) -> None:
     wanted = requirements(setup["options"]["install_requires"])
     if package == "bluezone-authority":
         # What only boxes use.
-        wanted -= {"aiohttp", "bleak", "bluez-peripheral", "dbus-next", "gpiod", "gpiozero", "yarl"}
+        wanted -= {"bleak", "bluez-peripheral", "dbus-next", "gpiod", "gpiozero"}
         wanted |= requirements(setup["options.extras_require"]["authority"])
     wheels = requirements((ROOT / "debian" / "vendor" / f"{package}.in").read_text())
     debian = {{"systemd": "systemd-python", "jwt": "pyjwt"}.get(name, name) for name in from_debian(package)}
