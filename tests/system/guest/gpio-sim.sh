@@ -11,7 +11,7 @@ trap 'rm -rf "$builder"' EXIT
 
 mmdebstrap --quiet --variant=apt --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
     --include="linux-headers-$kernel,linux-source-$version,gcc,make,bc,xz-utils,kmod" "$suite" "$builder"
-work=$builder/work/module
+work=$builder/module
 mkdir -p "$work"
 tar -C "$work" --strip-components=3 -xf "$builder/usr/src/linux-source-$version.tar.xz" --wildcards \
     '*/drivers/gpio/gpio-sim.c' '*/drivers/gpio/gpiolib.h' '*/kernel/irq/irq_sim.c'
@@ -19,6 +19,6 @@ tar -C "$work" --strip-components=3 -xf "$builder/usr/src/linux-source-$version.
 sed -i 's/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq_safe(irqnum)/' "$work/irq_sim.c"
 printf 'obj-m := gpio-sim-guest.o\ngpio-sim-guest-y := gpio-sim.o irq_sim.o\nccflags-y += -DCONFIG_IRQ_SIM=1\n' \
     > "$work/Makefile"
-chroot "$builder" make -s -C "/lib/modules/$kernel/build" M=/work/module modules
+chroot "$builder" make -s -C "/lib/modules/$kernel/build" M=/module modules
 install -D -m 644 "$work/gpio-sim-guest.ko" "$root/lib/modules/$kernel/extra/gpio-sim-guest.ko"
 chroot "$root" depmod "$kernel"
