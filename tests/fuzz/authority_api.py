@@ -61,6 +61,7 @@ def main() -> int:
             for _ in range(600):
                 with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
                     break
+                # A server that starts has nobody yet to tell.
                 time.sleep(0.05)
             running = [subprocess.Popen(words, cwd=name) for words in commands(url, token, chosen.examples)]
             return max(each.wait() for each in running)
