@@ -571,38 +571,18 @@ async def test_two_visits_do_not_meet(authority: Authority, spool: Spool) -> Non
 
 
 VISITOR = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from bluezoned.feed import client, visit as feed_visit
-from bluezoned.feed.spool import Spool
+import sys
+from bluezoned.feed import client, visit
+from tests.feed.deaths import die_at_each
 
 url, spools = sys.argv[1:]
 
-def visit(nth):
-    left = nth
-    def die_at_the_nth(event, arguments):
-        nonlocal left
-        if event in ("os.rename", "os.remove", "os.listdir") or (event == "open" and spools in str(arguments[0])):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+async def once(spool):
+    async with client.open_session() as session:
+        authority = client.WebAuthority(session, url)
+        await visit.fetch_and_post(authority, authority, spool)
 
-    async def once():
-        async with client.open_session() as session:
-            authority = client.WebAuthority(session, url)
-            await feed_visit.fetch_and_post(authority, authority, Spool(Path(spools) / str(nth)))
-
-    sys.addaudithook(die_at_the_nth)
-    asyncio.run(once())
-
-for nth in range(1, 100):
-    child = os.fork()
-    if not child:
-        visit(nth)
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        print(nth)
-        break
+die_at_each(spools, once)
 """
 
 

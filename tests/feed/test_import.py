@@ -288,34 +288,14 @@ async def test_a_stick_after_a_visit_asks_the_network_anew(ward: Ward, box: Box,
 
 
 TAKER = """
-import asyncio, os, signal, sys
+import sys
 from pathlib import Path
 from bluezoned.feed import visit
 from bluezoned.feed.directory import Directory
-from bluezoned.feed.spool import Spool
+from tests.feed.deaths import die_at_each
 
 stick, spools = sys.argv[1:]
-
-def take(nth):
-    left = nth
-    def die_at_the_nth(event, arguments):
-        nonlocal left
-        if event in ("os.rename", "os.remove", "os.listdir") or (event == "open" and spools in str(arguments[0])):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(die_at_the_nth)
-    asyncio.run(visit.take_in(Directory(Path(stick)), Spool(Path(spools) / str(nth))))
-
-for nth in range(1, 100):
-    child = os.fork()
-    if not child:
-        take(nth)
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        print(nth)
-        break
+die_at_each(spools, lambda spool: visit.take_in(Directory(Path(stick)), spool))
 """
 
 
