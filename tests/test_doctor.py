@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from bluezoned import config_source
-from bluezoned.control.report import StatusReport
 from bluezoned.demo.cast import program
 from bluezoned.doctor import diagnosis
 from bluezoned.doctor.facts import Facts, Finding, Grade, Unit
 from bluezoned.radio.bluez_bus import Adapter
 from bluezoned.radio.bluez_checkup import Checkup
 from bluezoned.tracing import store
+from tests.control.daemon_double import WELL
 
 NOON = 1_795_521_600
 HCI0 = Adapter(
@@ -31,26 +31,7 @@ HCI0 = Adapter(
     has_privacy=False,
     is_extended=False,
 )
-STATUS = StatusReport(
-    version="1",
-    protocol="bluezone",
-    alert_level=None,
-    own_tier=None,
-    indication="ALL_WELL",
-    sentence="All is well.",
-    nearby=0,
-    keys_updated_at=NOON - 3600,
-    log_size=0,
-    log_root="",
-    last_upload=None,
-    last_upload_problem="",
-    hearing=True,
-    advertising=True,
-    paused=False,
-    acknowledged=False,
-    recording=False,
-    problems=(),
-)
+STATUS = replace(WELL, keys_updated_at=NOON - 3600)
 RUNNING = Unit(loaded=True, active=True, enabled=True, exit_status=0, ended_s=0)
 SYNC = replace(RUNNING, active=False, ended_s=NOON - 60)
 DAEMON, TIMER, VISIT = diagnosis.unit_names("")
