@@ -148,8 +148,10 @@ class Archive:
         return [kept.encounter() for kept in sorted(filter(None, found), key=lambda kept: kept.start)]
 
     def held(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the numbers that are still there."""
-        return [number for number in numbers if number % _A_DAY in self.day(number // _A_DAY)]
+        """Those of the numbers that are still there. Opens no block: matches come in no order of days."""
+        return [
+            number for number in numbers if any(one.holds(number, number // _A_DAY) for one in self._sighted.values())
+        ]
 
     def sighted(self, protocol: str) -> Sighted:
         """What matching looks in."""

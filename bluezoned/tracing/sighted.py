@@ -75,6 +75,10 @@ class Sighted:
         found = (day.place(position) for position in day.find(rolling_id)) if day is not None else ()
         return next((place for place in found if place.start == start), None)
 
+    def holds(self, row: int, day: int) -> bool:
+        """Whether an encounter that began on that UTC day has that number."""
+        return day in self.days and row in self.days[day].rows
+
     def extend(self, rolling_id: bytes, place: Place) -> None:
         """The encounter with that id and row goes on until `place.end`."""
         day = self.days[place.start // DAY]
