@@ -38,7 +38,7 @@ export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
 
 all: $(SETUP)
 
-$(SETUP): setup.cfg pyproject.toml set-up.sh
+$(SETUP): setup.cfg pyproject.toml set-up.sh compile.sh bluezoned/protocols/sieve.c
 	./set-up.sh $(VENV)
 	touch $@
 
@@ -117,4 +117,5 @@ wheels: $(SETUP)
 	$(PYTHON) -m pip wheel --quiet --wheel-dir $(WHEELS) '.[authority]' 'setuptools>=68'
 
 clean:
+	rm -f bluezoned/protocols/libsieve.so
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

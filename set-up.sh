@@ -29,3 +29,5 @@ fi
 echo "Setting up $venv with $("$python" --version); this takes a minute or two."
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[authority,postgres,s3,dev]'
+./compile.sh bluezoned/protocols/libsieve.so ||
+    echo "Matching goes on without its compiled part: it takes up to three times as long, with the same results." >&2

@@ -28,7 +28,7 @@ from bluezoned.event import Event
 from bluezoned.feed.spool import Spool
 from bluezoned.hand import Hand
 from bluezoned.hardware import Hardware
-from bluezoned.protocols import registry
+from bluezoned.protocols import registry, sieve
 from bluezoned.protocols.bluezone import KeySchedule
 from bluezoned.protocols.protocol import DAY, ReportType, TracingProtocol
 from bluezoned.radio import desk
@@ -67,6 +67,7 @@ def settings(config: Config, board_model: str | None = None) -> Settings:
         model=risk_model(config.exposure),
         silence=config.encounter.silence_s * SECOND,
         retention=config.beacon.retention_days * DAY,
+        core=sieve.open_core() if config.beacon.compiled else None,
     )
 
 

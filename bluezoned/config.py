@@ -52,6 +52,9 @@ class Beacon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Encounters and own keys older than this are erased. 14 is the longest incubation that authorities trace."""
     tick_s: Annotated[Seconds, Meta(ge=1, le=600)] = 60
     """Between two transactions of the store. A crash loses one tick; a shorter one wears the SD card."""
+    compiled: bool = True
+    """Published keys are compared by compiled code where it was built (protocols/sieve.c): the same matches in up to a
+    third of the time. false is for whoever does not trust it, or hunts a fault."""
 
 
 class Radio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

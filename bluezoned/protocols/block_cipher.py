@@ -12,6 +12,9 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+BLOCK = 16
+"""Bytes of a block of AES."""
+
 Encrypt = Callable[[bytes], "ctypes.Array[ctypes.c_char] | bytes"]
 """A key of 16 or 32 bytes to the encrypted blocks, which are valid until the next call."""
 
@@ -35,42 +38,46 @@ def encrypting_slowly(blocks: bytes) -> Encrypt:
 
 def encrypting_fast(blocks: bytes, library: ctypes.CDLL) -> Encrypt:
     """The same by libcrypto 3, called directly."""
-    context = _Context(library)
+    context = Context(library)
     initialize, update, handle = library.EVP_EncryptInit_ex, library.EVP_EncryptUpdate, context.handle
-    ciphers = {16: library.EVP_aes_128_ecb(), 32: library.EVP_aes_256_ecb()}
     size = len(blocks)
-    encrypted = ctypes.create_string_buffer(size + 16)  # EVP_EncryptUpdate may want a block of room beyond
+    encrypted = ctypes.create_string_buffer(size + BLOCK)  # EVP_EncryptUpdate may want a block of room beyond
     out, written = ctypes.addressof(encrypted), ctypes.c_int()
     count = ctypes.addressof(written)
     # An address keeps nothing alive: without this, the count is written into memory that has become somebody else's.
     context.written = written
-    initialized_for: int | None = None
+    chosen: int | None = None
 
     def encrypt(key: bytes) -> ctypes.Array[ctypes.c_char]:
-        nonlocal initialized_for
-        if len(key) != initialized_for:
-            if len(key) not in ciphers:
-                raise ValueError("an AES key of 16 or 32 bytes is wanted")
-            context.require(initialize(handle, ciphers[len(key)], None, key, None))
-            initialized_for = len(key)
-        elif not initialize(handle, None, None, key, None):
-            context.require(0)
+        nonlocal chosen
+        if len(key) != chosen:
+            context.choose(len(key))
+            chosen = len(key)
+        context.require(initialize(handle, None, None, key, None))
         context.require(update(handle, out, count, blocks, size))
         return encrypted
 
     return encrypt
 
 
-class _Context:
+class Context:
     """One EVP_CIPHER_CTX, freed with its last user."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
         self._free = library.EVP_CIPHER_CTX_free
         self.handle = library.EVP_CIPHER_CTX_new()
         self.written: ctypes.c_int | None = None
         """What the calls on it write their count to."""
         if not self.handle:
             raise MemoryError
+
+    def choose(self, key_size: int) -> None:
+        """AES-ECB from now on, under a key that is still to come. ValueError for one of another size."""
+        ciphers = {16: self._library.EVP_aes_128_ecb, 32: self._library.EVP_aes_256_ecb}
+        if key_size not in ciphers:
+            raise ValueError("an AES key of 16 or 32 bytes is wanted")
+        self.require(self._library.EVP_EncryptInit_ex(self.handle, ciphers[key_size](), None, None, None))
 
     def require(self, succeeded: int) -> None:
         """OpenSSL gives 1 for success; it refuses AES to nobody but where memory or the library itself is broken."""

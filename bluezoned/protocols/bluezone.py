@@ -15,7 +15,17 @@ from typing import ClassVar
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import key_chain, metadata, window
-from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.protocol import (
+    DAY,
+    Beginnings,
+    DailyKey,
+    Derivation,
+    DiagnosisKey,
+    Payload,
+    Random,
+    Recipe,
+    RollingWindow,
+)
 from bluezoned.protocols.short_hash import sha256
 
 COMPANY = 0x22B5
@@ -124,7 +134,7 @@ class Bluezone:
         def beginnings(secret: bytes) -> tuple[int, ...]:
             return unpack(b"".join(_links(key_chain.advance(secret, days), count))[::4])
 
-        return beginnings
+        return Beginnings(beginnings, Recipe(Derivation.CHAIN, _SUBKEY_LABEL, days, count))
 
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """None also when the rolling id is not one of the key's."""

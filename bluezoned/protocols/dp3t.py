@@ -15,7 +15,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import block_cipher, key_chain, window
-from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.protocol import (
+    DAY,
+    Beginnings,
+    DailyKey,
+    Derivation,
+    DiagnosisKey,
+    Payload,
+    Random,
+    Recipe,
+    RollingWindow,
+)
 
 SERVICE = 0xFD68
 """16-bit UUID that the Bluetooth SIG assigned to Ubique Innovation AG, used by the DP-3T SDKs (`BleServer`)."""
@@ -25,6 +35,7 @@ EPOCHS_PER_DAY = 96
 ORDER_SIZE = 16
 """Bytes of `DailyKey.order`."""
 
+_BROADCAST_LABEL = b"broadcast key"
 _FIRST_COUNTER = bytes(16)
 
 
@@ -83,12 +94,13 @@ class Dp3t:
         """All of the day's: nobody but the sender knows their order. Counter mode over zeros is the block cipher over
         the counters."""
         unpack = struct.Struct("<" + "I12x" * EPOCHS_PER_DAY).unpack_from
-        encrypt = block_cipher.encrypting(b"".join(epoch.to_bytes(16) for epoch in range(EPOCHS_PER_DAY)))
+        blocks = b"".join(epoch.to_bytes(16) for epoch in range(EPOCHS_PER_DAY))
+        encrypt = block_cipher.encrypting(blocks)
 
         def beginnings(secret: bytes) -> tuple[int, ...]:
             return unpack(encrypt(_broadcast_key(key_chain.advance(secret, days))))
 
-        return beginnings
+        return Beginnings(beginnings, Recipe(Derivation.HMAC_AES, _BROADCAST_LABEL, days, EPOCHS_PER_DAY, blocks))
 
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """Always None: the design carries no metadata."""
@@ -103,7 +115,7 @@ def _rolling_ids(secret: bytes) -> list[bytes]:
 
 
 def _broadcast_key(secret: bytes) -> bytes:
-    return hmac.digest(secret, b"broadcast key", "sha256")
+    return hmac.digest(secret, _BROADCAST_LABEL, "sha256")
 
 
 def _shuffled(order: bytes) -> list[int]:

@@ -13,7 +13,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from bluezoned.advertisement import Advertisement
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import block_cipher, metadata, window
-from bluezoned.protocols.protocol import DAY, Beginnings, DailyKey, DiagnosisKey, Payload, Random, RollingWindow
+from bluezoned.protocols.protocol import (
+    DAY,
+    Beginnings,
+    DailyKey,
+    Derivation,
+    DiagnosisKey,
+    Payload,
+    Random,
+    Recipe,
+    RollingWindow,
+)
 from bluezoned.protocols.short_hash import hkdf16
 
 SERVICE = 0xFD6F
@@ -74,13 +84,14 @@ class Gaen:
 
     def beginnings(self, days: int, midnight: int, starts: Sequence[int]) -> Beginnings:
         """As asked for. A key has one secret, on whatever day of its window."""
-        encrypt = block_cipher.encrypting(b"".join(_padded(start // self.rotation) for start in starts))
+        blocks = b"".join(_padded(start // self.rotation) for start in starts)
+        encrypt = block_cipher.encrypting(blocks)
         unpack = struct.Struct("<" + "I12x" * len(starts)).unpack_from
 
         def beginnings(secret: bytes) -> tuple[int, ...]:
             return unpack(encrypt(hkdf16(secret, _IDENTIFIER_LABEL)))
 
-        return beginnings
+        return Beginnings(beginnings, Recipe(Derivation.HKDF_AES, _IDENTIFIER_LABEL, 0, len(starts), blocks))
 
     def tx_power(self, key: DiagnosisKey, payload: Payload) -> int | None:
         """None also when the rolling id is not one of the key's."""

@@ -92,8 +92,39 @@ class RollingWindow(NamedTuple):
         return f"RollingWindow({len(self.rolling_id)} bytes, start={self.start}, end={self.end})"
 
 
-Beginnings = Callable[[bytes], tuple[int, ...]]
-"""A published secret to the first four bytes, as little-endian numbers, of rolling ids of one UTC day."""
+class Derivation(IntEnum):
+    """How a day's rolling ids come from a secret, as the compiled sieve knows it (sieve.c)."""
+
+    CHAIN = 1
+    """Bluezone: each link is the hash of the one before, the first that of secret and label."""
+    HKDF_AES = 2
+    """GAEN: the blocks under the key that HKDF makes of secret and label."""
+    HMAC_AES = 3
+    """DP-3T: the blocks under HMAC of the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the compiled sieve is to compute of each secret."""
+
+    derivation: Derivation
+    label: bytes
+    days: int
+    """How often the secret is hashed first."""
+    count: int
+    """Rolling ids."""
+    blocks: bytes = b""
+    """What is encrypted, 16 bytes for each of them; none for a chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginnings:
+    """The way from a published secret to the first four bytes of rolling ids of one UTC day."""
+
+    of: Callable[[bytes], tuple[int, ...]]
+    """As little-endian numbers."""
+    recipe: Recipe
+    """The same for the compiled sieve."""
 
 
 class TracingProtocol(Protocol):

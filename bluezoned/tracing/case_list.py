@@ -16,6 +16,7 @@ from bluezoned.errors import AuthorityError
 from bluezoned.export_message import Terms
 from bluezoned.key_export import Batch
 from bluezoned.protocols.protocol import ReportType, TracingProtocol
+from bluezoned.protocols.sieve import Core
 from bluezoned.tracing.matching import Match, Matcher
 from bluezoned.tracing.store import Store
 from bluezoned.tracing.witness import Witness
@@ -38,14 +39,19 @@ class Applied:
 
 class CaseList:
     """One authority's list of cases, as far as this box has it. `heard`: protocols by name; `pinned`: the operator's
-    key, None before there is any."""
+    key, None before there is any. `core`: see Matcher."""
 
     def __init__(
-        self, store: Store, heard: Mapping[str, TracingProtocol], pinned: ec.EllipticCurvePublicKey | None
+        self,
+        store: Store,
+        heard: Mapping[str, TracingProtocol],
+        pinned: ec.EllipticCurvePublicKey | None,
+        core: Core | None,
     ) -> None:
         self._store = store
         self._heard = heard
         self._pinned = pinned
+        self._core = core
         self._witness = Witness(store, pinned)
         self._index = self._remembered_index()
 
@@ -85,7 +91,7 @@ class CaseList:
             raise AuthorityError("the batch is signed by a key that had been replaced before")
         if not self._witness.has_seen(batch.digest):
             raise AuthorityError("the batch does not stand in the authority's log, so nobody but this box was shown it")
-        key_export.check_sequence(batch.head.sequence, self.newest_batch())
+        key_export.check_sequence(batch.head, self.newest_batch())
         return batch
 
     def apply(self, batch: Batch, at: int) -> Generator[None, None, Applied]:
@@ -112,7 +118,9 @@ class CaseList:
         live = found.live(batch)
         protocol = self._heard.get(batch.head.protocol)
         # The keys of a protocol that is not listened to must be possible too, as the file is believed whole.
-        matcher = None if protocol is None else Matcher(protocol, self._store.sighted(protocol.name), batch.head.end)
+        matcher = None
+        if protocol is not None:
+            matcher = Matcher(protocol, self._store.sighted(protocol.name), batch.head.end, self._core)
         for matches in matcher.match(live) if matcher is not None else ([] for _ in live):
             found.matches += [match for match in matches if match.key.secret not in own]
             yield
@@ -179,12 +187,12 @@ class _Found:
 
     def live(self, batch: Iterable[tuple[bytes, Terms]]) -> Iterator[tuple[bytes, Terms]]:
         """The batch's keys without the revoked ones, which are noted."""
-        for secret, terms in batch:
-            if terms.report_type is not ReportType.REVOKED:
+        for key in batch:
+            if key[1].report_type is not ReportType.REVOKED:
                 self.keys += 1
-                yield secret, terms
-            elif secret in self._remembered:
-                self.revoked.append(secret)
+                yield key
+            elif key[0] in self._remembered:
+                self.revoked.append(key[0])
 
 
 def _sequence(batch: Batch) -> int:

@@ -15,6 +15,7 @@ from bluezoned import key_index, upload
 from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.errors import AuthorityError
 from bluezoned.protocols.protocol import DAY, Random, Tier, TracingProtocol
+from bluezoned.protocols.sieve import Core
 from bluezoned.tracing import proximity
 from bluezoned.tracing.acknowledgement import Acknowledgement, Reason
 from bluezoned.tracing.assessment import Assessment, DayEncounters, Exposure
@@ -55,6 +56,8 @@ class Settings:
     """ms after which an encounter is over. At two, each gap of a duty-cycled scan starts a new one; at ten, rows stay
     open well past the 15 min for which an identifier lives."""
     retention: int = 14 * DAY
+    core: Core | None = None
+    """The compiled sieve, where it is there and wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Device:
     def _follow(self) -> None:
         """What was made of the settings and the store, made anew."""
         settings = self._settings
-        self._cases = CaseList(self._store, settings.heard, settings.authority_key)
+        self._cases = CaseList(self._store, settings.heard, settings.authority_key, settings.core)
         self._assessment = Assessment(self._store, settings.heard, settings.ranging, settings.model)
         self._exposures = self._assessment.exposures()
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from bluezoned.export_message import Terms
-from bluezoned.protocols.protocol import DAY, Beginnings, DiagnosisKey, TracingProtocol
+from bluezoned.protocols.protocol import DAY, DiagnosisKey, TracingProtocol
+from bluezoned.protocols.sieve import Core, Numbers, PlainNumbers, Sieve
 from bluezoned.tracing.sighted import Sighted
 
 BUNCH = 512
@@ -30,10 +31,6 @@ MOST_TERMS = 4096
 """As many as the reader keeps: see export_message."""
 
 
-_Step = tuple[Beginnings, Callable[[Iterable[int]], bool]]
-"""What to compute of a key on one day, and whether that day's set holds none of it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Match:
     """A published key and the rows of the encounters that it explains."""
@@ -45,13 +42,13 @@ class Match:
 class Matcher:
     """Looks up keys of one protocol in what was sighted."""
 
-    def __init__(self, protocol: TracingProtocol, sighted: Sighted, published: int) -> None:
+    def __init__(self, protocol: TracingProtocol, sighted: Sighted, published: int, core: Core | None) -> None:
         """`published`: ms, when the batch went out. A sighting after it proves nothing: from then on anybody can
-        broadcast the ids."""
+        broadcast the ids. `core`: the compiled code, where there is any; the matches are the same without."""
         self._protocol = protocol
         self._sighted = sighted
         self._published = published
-        self._days = _days(protocol, sighted, published)
+        self._days = _days(protocol, sighted, published, PlainNumbers if core is None else core.numbers)
         self._plans: dict[Terms, _Plan] = {}
         self._plans_of_days: dict[range, _Plan] = {}
 
@@ -59,12 +56,12 @@ class Matcher:
         """The keys that were met, a bunch at a time and in no order; between bunches, some of them empty, the caller
         may do something else."""
         plans = self._plans
-        for number, (secret, terms) in enumerate(keys, 1):
-            plan = plans.get(terms)
+        for number, key in enumerate(keys, 1):
+            plan = plans.get(key[1])
             if plan is None:
-                plan = self._plan(terms)
+                plan = self._plan(key[1])
             if plan.steps:
-                plan.waiting.append((secret, terms))
+                plan.waiting.append(key)
                 if len(plan.waiting) == BUNCH:
                     yield from self._look_up(plan)
             if number % PAUSE == 0:
@@ -76,12 +73,10 @@ class Matcher:
         waiting = plan.waiting
         plan.waiting = []
         for first in range(0, len(waiting), STEP):
-            passed: dict[bytes, Terms] = {}
-            for beginnings, holds_none in plan.steps:
-                for secret, terms in waiting[first : first + STEP]:
-                    if not holds_none(beginnings(secret)):
-                        passed[secret] = terms
-            found = (self._look_closer(terms.key(secret)) for secret, terms in passed.items())
+            some = waiting[first : first + STEP]
+            secrets = [secret for secret, _ in some]
+            passed = {position for passing in plan.steps for position in passing(secrets)}
+            found = (self._look_closer(some[position][1].key(secrets[position])) for position in passed)
             yield [match for match in found if match is not None]
 
     def _plan(self, terms: Terms) -> _Plan:
@@ -98,11 +93,11 @@ class Matcher:
         self._plans[terms] = plan
         return plan
 
-    def _steps(self, days: int, midnight: int) -> list[_Step]:
+    def _steps(self, days: int, midnight: int) -> list[Sieve]:
         day = self._days.get(midnight // DAY)
         if day is None:
             return []
-        return [(self._protocol.beginnings(days, midnight, day.starts()), day.set.isdisjoint)]
+        return [day.numbers.sieve(self._protocol.beginnings(days, midnight, day.starts()))]
 
     def _look_closer(self, key: DiagnosisKey) -> Match | None:
         rows = tuple(dict.fromkeys(self._rows(key)))
@@ -112,7 +107,7 @@ class Matcher:
         tolerance = self._protocol.tolerance
         for rolling_id, start, end in self._protocol.expand(key):
             day = self._days.get(start // DAY)
-            if day is None or int.from_bytes(rolling_id[:4], "little") not in day.set:
+            if day is None or int.from_bytes(rolling_id[:4], "little") not in day.numbers:
                 continue
             for row, first, last in self._sighted.places(rolling_id):
                 if first <= end + tolerance and last >= start - tolerance and first < self._published:
@@ -122,7 +117,7 @@ class Matcher:
 class _Plan:
     """What to do with the keys of some days, and those for which it is not done yet."""
 
-    def __init__(self, steps: list[_Step]) -> None:
+    def __init__(self, steps: list[Sieve]) -> None:
         self.steps = steps
         self.waiting: list[tuple[bytes, Terms]] = []
 
@@ -132,7 +127,8 @@ class _Day:
 
     def __init__(self, midnight: int, rotation: int) -> None:
         self._midnight, self._rotation = midnight, rotation
-        self.set: set[int] = set()
+        self.beginnings: set[int] = set()
+        self.numbers: Numbers = PlainNumbers(set())
         # How many sightings begin and end to count at each rotation: their running sum is how many count there.
         self._changes = [0] * (DAY // rotation + 1)
 
@@ -141,9 +137,11 @@ class _Day:
         self._changes[max(first, 0)] += 1
         self._changes[min(last + 1, len(self._changes) - 1)] -= 1
 
-    def shrink(self) -> None:
-        """A copy has half the table of a set that grew: more of it fits a cache."""
-        self.set = set(self.set)
+    def settle(self, gather: Callable[[set[int]], Numbers]) -> None:
+        """No more will come."""
+        if self.beginnings:
+            self.numbers = gather(self.beginnings)
+            self.beginnings = set()
 
     def starts(self) -> list[int]:
         """ms of each rotation at which some sighting counts."""
@@ -151,7 +149,9 @@ class _Day:
         return [self._midnight + number * self._rotation for number, counted in counts if counted]
 
 
-def _days(protocol: TracingProtocol, sighted: Sighted, published: int) -> dict[int, _Day]:
+def _days(
+    protocol: TracingProtocol, sighted: Sighted, published: int, gather: Callable[[set[int]], Numbers]
+) -> dict[int, _Day]:
     """By UTC day since 1970; those at which nothing counts are missing."""
     rotation, tolerance = protocol.rotation, protocol.tolerance
     rotations = DAY // rotation
@@ -168,12 +168,12 @@ def _days(protocol: TracingProtocol, sighted: Sighted, published: int) -> dict[i
                 day = days.get(number)
                 if day is None:
                     day = days[number] = _Day(number * DAY, rotation)
-                day.set.add(beginning)
+                day.beginnings.add(beginning)
                 day.count(low - number * rotations, high - number * rotations)
         # Encounters of later days count for the one before at most, so the earlier ones are complete.
         for number in (taken - 2, taken - 1):
             if number in days:
-                days[number].shrink()
+                days[number].settle(gather)
     for day in days.values():
-        day.shrink()
+        day.settle(gather)
     return days

@@ -1,9 +1,9 @@
 """The measured process: what the daemon does with a batch in its inbox, and nothing beside it in memory.
 
-    python -m tests.bench.box DIRECTORY PROTOCOL
+    python -m tests.bench.box DIRECTORY PROTOCOL [LIBRARY]
 
-with the box's state, its spool and the planted secrets in DIRECTORY, as tests.bench.matching lays them out; prints
-JSON. The store is a copy, for it would know the batch the next time.
+with the box's state, its spool and the planted secrets in DIRECTORY, as tests.bench.matching lays them out, by Python
+alone or by the compiled LIBRARY; prints JSON. The store is a copy, for it would know the batch the next time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bluezoned.feed.spool import Spool
-from bluezoned.protocols import registry
+from bluezoned.protocols import registry, sieve
 from bluezoned.protocols.protocol import DAY
 from bluezoned.tracing.case_list import Applied
 from bluezoned.tracing.device import Device, Settings
@@ -29,9 +29,12 @@ SIGNING_KEY = ec.derive_private_key(2020, ec.SECP256R1())
 PUBLISHED = 20_774 * DAY
 
 
-def apply(directory: Path, protocol_name: str) -> dict[str, float]:
+def apply(directory: Path, protocol_name: str, library: Path | None) -> dict[str, float]:
     protocol = registry.by_name(protocol_name)
-    settings = Settings(protocol, {protocol.name: protocol}, SIGNING_KEY.public_key(), 0, Ranging(67.0))
+    core = None if library is None else sieve.open_core(library)
+    if library is not None and core is None:
+        sys.exit(f"{library} cannot be used here")
+    settings = Settings(protocol, {protocol.name: protocol}, SIGNING_KEY.public_key(), 0, Ranging(67.0), core=core)
     copy = directory / f"copy-{os.getpid()}.db"
     copy.write_bytes((directory / "state" / "bluezoned.db").read_bytes())
     with Store(copy, KEY, os.urandom) as store:
@@ -71,4 +74,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(apply(Path(sys.argv[1]), sys.argv[2])))
+    print(json.dumps(apply(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]) if sys.argv[3:] else None)))

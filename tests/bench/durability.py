@@ -105,8 +105,7 @@ def kill_once(path: Path, acknowledged: int, delay: float) -> int:
     os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as acknowledgements:
         told = acknowledgements.read()
-    numbers = struct.iter_unpack("<Q", told[: len(told) // 8 * 8])
-    return max([acknowledged, *(int(number) for (number,) in numbers)])
+    return max([acknowledged, *(number for (number,) in struct.iter_unpack("<Q", told[: len(told) // 8 * 8]))])
 
 
 def kill(directory: Path, times: int, rng: random.Random) -> list[str]:

@@ -66,7 +66,6 @@ def command(board: str, card: Card) -> list[str]:
     words = f"root=LABEL=ROOT rw rootwait fsck.repair=yes net.ifnames=0 quiet {hand}"
     start = ["-kernel", card.place / "vmlinuz", "-initrd", card.place / "initrd", "-display", "none", "-no-reboot"]
     disk = ["-drive", f"file={card.image},format=raw,cache=writethrough"]
-    own: list[str | Path]
     match board:
         case "virt":
             own = ["-M", "virt", "-cpu", "cortex-a53", "-smp", "4", "-m", "512", "-serial", "stdio"]

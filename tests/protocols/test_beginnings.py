@@ -28,7 +28,7 @@ def test_every_rotation_of_a_day_begins_as_expanded(protocol: TracingProtocol) -
     secret = os.urandom(protocol.key_size)
     starts = range(MONDAY, MONDAY + DAY, protocol.rotation)
 
-    found = protocol.beginnings(0, MONDAY, starts)(secret)
+    found = protocol.beginnings(0, MONDAY, starts).of(secret)
 
     expanded = protocol.expand(DiagnosisKey(protocol.name, Opaque(secret), MONDAY, MONDAY + DAY))
     assert list(found) == [int.from_bytes(window.rolling_id[:4], "little") for window in expanded]
@@ -40,7 +40,7 @@ def test_some_rotations_of_a_later_day_are_among_what_comes(protocol: TracingPro
     midnight = MONDAY + days * DAY
     starts = [midnight + number * protocol.rotation for number in (0, 7, 50)]
 
-    found = protocol.beginnings(days, midnight, starts)(secret)
+    found = protocol.beginnings(days, midnight, starts).of(secret)
 
     key = DiagnosisKey(protocol.name, Opaque(secret), MONDAY, midnight + DAY)
     windows = [window for window in protocol.expand(key) if window.start in starts]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,36 +44,22 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-@contextmanager
-def without_bluetoothd() -> Iterator[None]:
-    """Nobody can start it meanwhile: a request on the bus would. The box has it started afterwards."""
-    run("systemctl", "mask", "--runtime", "--now", "bluetooth")
-    try:
-        yield
-    finally:
-        run("systemctl", "unmask", "--runtime", "bluetooth")
-
-
-def told(what: Callable[[], object] | str) -> object:
-    return what if isinstance(what, str) else what()
-
-
-def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object] | str) -> float:
-    """Seconds until it held. Fails when it does not, with what was awaited, or what there is instead."""
+def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
+    """Seconds until it held. Fails when it does not, with `what` there is instead."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > patient(seconds):
-            pytest.fail(f"not within {patient(seconds):.0f} s: {told(what)}")
+            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
         time.sleep(0.2)
     return time.monotonic() - begun
 
 
-async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[], object] | str) -> float:
+async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
     """The same, in a loop that has other work."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > patient(seconds):
-            pytest.fail(f"not within {patient(seconds):.0f} s: {told(what)}")
+            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
         await asyncio.sleep(0.2)
     return time.monotonic() - begun
 
@@ -97,7 +82,7 @@ def air() -> Iterator[Air]:
         air = Air()
         for controller in (*EXTENDED, *LEGACY):
             name = air.adapter(controller)
-            within(60, lambda: is_powered(name), lambda: f"{name} is off")
+            within(60, lambda name=name: is_powered(name), lambda name=name: f"{name} is off")
         yield air
         medium.kill()
 

@@ -105,8 +105,7 @@ def apply(device: Device, data: bytes, at: int) -> Applied | None:
         try:
             next(steps)
         except StopIteration as end:
-            applied: Applied | None = end.value
-            return applied
+            return end.value
 
 
 def run_until(device: Device, until: int) -> None:

@@ -18,6 +18,7 @@ from bluezoned.key_export import KeyExport
 from bluezoned.opaque import Opaque
 from bluezoned.protocols import registry
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, ReportType, Tier, TracingProtocol
+from bluezoned.protocols.sieve import Core
 from bluezoned.tracing.matching import BUNCH, Matcher
 from bluezoned.tracing.proximity import MINUTE
 from bluezoned.tracing.sighted import Place, Sighted
@@ -46,12 +47,16 @@ def naive(
 
 
 def matched(
-    protocol: TracingProtocol, keys: Iterable[DiagnosisKey], sightings: list[Sighting], published: int
+    protocol: TracingProtocol,
+    keys: Iterable[DiagnosisKey],
+    sightings: list[Sighting],
+    published: int,
+    core: Core | None,
 ) -> dict[bytes, set[int]]:
     sighted = Sighted()
     for row, (rolling_id, first, last) in enumerate(sightings):
         sighted.add(rolling_id, Place(row, first, last))
-    matcher = Matcher(protocol, sighted, published)
+    matcher = Matcher(protocol, sighted, published, core)
     matches = [match for bunch in matcher.match(map(as_read, keys)) for match in bunch]
     assert len({match.key.secret for match in matches}) == len(matches)
     return {match.key.secret: set(match.encounters) for match in matches}
@@ -64,6 +69,12 @@ def as_read(key: DiagnosisKey) -> tuple[bytes, Terms]:
 @pytest.fixture(params=registry.NAMES, scope="module")
 def protocol(request: pytest.FixtureRequest) -> TracingProtocol:
     return registry.by_name(request.param)
+
+
+@pytest.fixture(params=["plain", "compiled"], scope="module")
+def core(request: pytest.FixtureRequest, compiled: Core) -> Core | None:
+    """Both ways of looking."""
+    return None if request.param == "plain" else compiled
 
 
 @st.composite
@@ -89,14 +100,14 @@ def situations(draw: st.DrawFn, protocol: TracingProtocol) -> tuple[list[Diagnos
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_finds_what_the_obvious_way_finds(data: st.DataObject, protocol: TracingProtocol) -> None:
+def test_finds_what_the_obvious_way_finds(data: st.DataObject, protocol: TracingProtocol, core: Core | None) -> None:
     keys, sightings, published = data.draw(situations(protocol))
 
-    assert matched(protocol, keys, sightings, published) == naive(protocol, keys, sightings, published)
+    assert matched(protocol, keys, sightings, published, core) == naive(protocol, keys, sightings, published)
 
 
 @pytest.mark.parametrize("count", [0, 1, BUNCH - 1, BUNCH, BUNCH + 1, 3 * BUNCH + 5])
-def test_planted_keys_are_found_whatever_the_number(count: int, protocol: TracingProtocol) -> None:
+def test_planted_keys_are_found_whatever_the_number(count: int, protocol: TracingProtocol, core: Core | None) -> None:
     keys = [
         DiagnosisKey(protocol.name, Opaque(os.urandom(protocol.key_size)), start, start + DAY)
         for start in (MONDAY + number % 3 * DAY for number in range(count))
@@ -107,12 +118,12 @@ def test_planted_keys_are_found_whatever_the_number(count: int, protocol: Tracin
         for window in (protocol.expand(key)[20] for key in planted)
     ]
 
-    found = matched(protocol, keys, sightings, PUBLISHED)
+    found = matched(protocol, keys, sightings, PUBLISHED, core)
 
     assert found == {key.secret: {row} for row, key in enumerate(planted)}
 
 
-def test_nothing_is_computed_of_days_without_sightings() -> None:
+def test_nothing_is_computed_of_days_without_sightings(core: Core | None) -> None:
     class Unused(type(registry.by_name("gaen"))):  # type: ignore[misc]
         def beginnings(self, *_: object) -> None:
             raise AssertionError("a day without sightings was computed")
@@ -120,10 +131,10 @@ def test_nothing_is_computed_of_days_without_sightings() -> None:
     elsewhere = [(os.urandom(16), MONDAY + 5 * DAY, MONDAY + 5 * DAY + MINUTE)]
     keys = [DiagnosisKey("gaen", Opaque(os.urandom(16)), MONDAY, MONDAY + DAY) for _ in range(2 * BUNCH)]
 
-    assert matched(Unused(), keys, elsewhere, PUBLISHED) == {}
+    assert matched(Unused(), keys, elsewhere, PUBLISHED, core) == {}
 
 
-def test_only_sighted_rotations_are_computed() -> None:
+def test_only_sighted_rotations_are_computed(core: Core | None) -> None:
     asked: list[int] = []
 
     class Counted(type(registry.by_name("gaen"))):  # type: ignore[misc]
@@ -134,7 +145,7 @@ def test_only_sighted_rotations_are_computed() -> None:
     noon = MONDAY + DAY // 2
     keys = [DiagnosisKey("gaen", Opaque(os.urandom(16)), MONDAY, MONDAY + DAY) for _ in range(BUNCH)]
 
-    matched(Counted(), keys, [(os.urandom(16), noon + MINUTE, noon + 2 * MINUTE)], PUBLISHED)
+    matched(Counted(), keys, [(os.urandom(16), noon + MINUTE, noon + 2 * MINUTE)], PUBLISHED, core)
 
     # Two hours before and after: the interval that holds the sighting, and twelve on each side.
     assert asked == list(range(noon - 12 * 10 * MINUTE, noon + 13 * 10 * MINUTE, 10 * MINUTE))
@@ -188,5 +199,5 @@ def matched_in(file: BytesIO) -> list[object]:
     sighted = Sighted()
     sighted.add(os.urandom(16), Place(1, MONDAY + DAY, MONDAY + DAY + MINUTE))
     batch = key_export.Batch(file, SIGNING_KEY.public_key())
-    matcher = Matcher(registry.by_name("gaen"), sighted, batch.head.end)
+    matcher = Matcher(registry.by_name("gaen"), sighted, batch.head.end, None)
     return [match for bunch in matcher.match(batch) for match in bunch]

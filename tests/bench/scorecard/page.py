@@ -6,7 +6,6 @@ import html
 import io
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ SHOWN = ("calibrated mean", "GAEN buckets", MINUTE)
 
 COLOURS = ("#b8860b", "#7a7a7a", "#00609c")
 
-_STYLE: Any = {
+_STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bluezoned",
     "font.family": "sans-serif",
