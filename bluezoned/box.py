@@ -96,6 +96,8 @@ class Box:
         self._looks: int | None = -1
         self._renewed = asyncio.Event()
         self._missed = 0
+        self._nearby = 0
+        """Counted once a tick: it takes a look at everybody present."""
         self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         (self._paused if device.is_paused() else self._resumed).set()
 
@@ -177,6 +179,7 @@ class Box:
             except StoreError as error:
                 self._note_store_failure(error)
             self._recorder.look(at)
+            self._nearby = self.device.nearby(at)
             self._tell()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
 
@@ -207,7 +210,6 @@ class Box:
     def indication(self) -> Indication:
         """The one state that the light shows, the weightiest of those that hold."""
         health = self.radio.health()
-        at = self.clock.now()
         issued = self.device.keys_issued()
         tier = self.device.alert().tier
         states = {
@@ -221,7 +223,7 @@ class Box:
             Indication.CANNOT_ADVERTISE: not health.advertising,
             Indication.KEYS_STALE: issued is None or bool(self._list_problem()),
             Indication.BUTTON_STUCK: self._button_is_stuck,
-            Indication.SOMEONE_NEAR: self.device.nearby(at) > 0,
+            Indication.SOMEONE_NEAR: self._nearby > 0,
         }
         return weightiest(indication for indication, holds in states.items() if holds)
 
@@ -243,7 +245,7 @@ class Box:
             else None,
             indication=indication.name,
             sentence=indication.sentence,
-            nearby=self.device.nearby(self.clock.now()),
+            nearby=self._nearby,
             keys_updated_at=None if issued is None else issued // 1000,
             log_size=self.device.witness.size,
             log_root=self.device.witness.root.hex(),
@@ -365,6 +367,7 @@ class Box:
     def _renew(self) -> None:
         """What is on the air comes from a key that is no more: another one, at once."""
         self._renewed.set()
+        self._nearby = self.device.nearby(self.clock.now())
         self._tell()
 
     def selftest(self) -> SelfTestReport:

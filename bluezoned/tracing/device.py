@@ -134,9 +134,7 @@ class Device:
 
     def nearby(self, at: int) -> int:
         """How many rolling ids are present and probably within 2 m."""
-        peers = self._log.nearby(at, NEARBY)
-        ranging = self._settings.ranging
-        return sum(max(proximity.excesses(peer.minutes[-2:], None, ranging).values()) >= 0 for peer in peers)
+        return sum(proximity.is_near(minutes, self._settings.ranging) for minutes in self._log.latest(at, NEARBY))
 
     @property
     def dropped(self) -> int:

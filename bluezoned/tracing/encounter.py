@@ -6,7 +6,7 @@ Holds the value, its packed minutes and the log of open ones. Never keeps a pack
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bluezoned.opaque import Opaque
@@ -114,6 +114,10 @@ class _Open:
     def _minutes(self) -> tuple[Minute, ...]:
         return (*unpack_minutes(self.earlier, self.start), self.sums.summary(self.minute))
 
+    def latest(self) -> tuple[Minute, ...]:
+        """The last two."""
+        return (*unpack_minutes(self.earlier[-MINUTE_SIZE:], self.start), self.sums.summary(self.minute))
+
     def freeze(self) -> Encounter:
         return Encounter(self.protocol, self.payload, self.start, self.end, self._minutes())
 
@@ -176,6 +180,6 @@ class EncounterLog:
         self._ended.clear()
         self._open.clear()
 
-    def nearby(self, at: int, within: int) -> list[Encounter]:
-        """The encounters heard in the last `within` ms."""
-        return [e.freeze() for e in self._open.values() if e.end > at - within]
+    def latest(self, at: int, within: int) -> Iterator[tuple[Minute, ...]]:
+        """The last two minutes of each encounter heard in the last `within` ms."""
+        return (e.latest() for e in self._open.values() if e.end > at - within)

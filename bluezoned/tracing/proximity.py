@@ -16,7 +16,7 @@ and on MITRE-Range-Angle-Structured nothing was fitted: they measure. "Cost" is 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MINUTE = 60_000
@@ -191,6 +191,13 @@ def excesses(minutes: Iterable[Minute], tx_power: float | None, ranging: Ranging
     """dB by which each heard or bridged minute of one peer lies above the boundary, by start (ms)."""
     boundary = boundary_level(tx_power, ranging)
     return {at: level - boundary for at, level in smooth(minutes).items()}
+
+
+def is_near(minutes: Sequence[Minute], ranging: Ranging) -> bool:
+    """Whether one of them is more probably within 2 m than not."""
+    # Smoothing averages, so who was never loud enough need not be smoothed: in a crowd that is nearly everybody.
+    loudest = max(minute.power for minute in minutes)
+    return loudest >= boundary_level(None, ranging) and max(excesses(minutes, None, ranging).values()) >= 0
 
 
 def _logistic(excess: float, scale: float) -> float:

@@ -26,7 +26,7 @@ PYTHONPATH={tree}:/opt/wheels exec /usr/bin/python3 -c 'from bluezoned.{module} 
 
 _BASE = """[beacon]
 profile = "kiosk"
-tick_s = 2
+tick_s = {tick_s}
 
 [radio]
 adapter = "{adapter}"
@@ -110,11 +110,12 @@ def at_another_time() -> Iterator[None]:
 
 
 @contextmanager
-def started(air: Air, name: str, controller: int, settings: str = "") -> Iterator[Box]:
-    """The box once it is well; afterwards nothing of it is left. `settings` are added to a kiosk's."""
+def started(air: Air, name: str, controller: int, settings: str = "", tick_s: int = 2) -> Iterator[Box]:
+    """The box once it is well; afterwards nothing of it is left. `settings` are added to a kiosk's,
+    which ticks more often than one that is shipped, so that nobody waits."""
     box = Box(name, controller)
     SETTINGS.mkdir(exist_ok=True)
-    (SETTINGS / f"{name}.toml").write_text(_BASE.format(adapter=air.adapter(controller)) + settings)
+    (SETTINGS / f"{name}.toml").write_text(_BASE.format(adapter=air.adapter(controller), tick_s=tick_s) + settings)
     run("systemctl", "start", box.unit)
     try:
         within(UP_S, box.is_well, f"{name} is well: {box.ask('status')}")

@@ -205,7 +205,7 @@ def run(arguments: list[str]) -> int:
         shutil.copytree(PACKAGES_WITH_ALL, SHARE / "deb")
     wanted = arguments if any(not word.startswith("-") for word in arguments) else ["tests/system", *arguments]
     options = "-o addopts= -o timeout=1200 -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
-    pytest = f"python3 -m pytest {options} {' '.join(map(_quoted, wanted))}"
+    pytest = f"python3 -m pytest -v {options} {' '.join(map(_quoted, wanted))}"
     # Compiled once, and not by each of the programs under emulation.
     order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; python3 -m compileall -q -j 2 /opt/tree/bluezoned", 600)
     try:

@@ -80,7 +80,8 @@ def test_a_crowd_is_heard_and_fills_no_memory(
 ) -> None:
     minutes: float = pytestconfig.getoption("--crowd-minutes")
     adapter = air.adapter(LEGACY[0])
-    with boxes.started(air, "crowd", LEGACY[0], '\n[log]\nlevel = "debug"\n') as box:
+    # What a packet costs is said of the rhythm that is shipped.
+    with boxes.started(air, "crowd", LEGACY[0], '\n[log]\nlevel = "debug"\n', tick_s=60) as box:
         watched = bluetoothd, daemon = Process("bluetooth"), Process(box.unit)
         since, begun = time.time(), time.monotonic()
         end = begun + minutes * 60

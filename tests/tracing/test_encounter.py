@@ -183,4 +183,4 @@ def test_a_gap_before_the_last_sighting_lengthens_nothing() -> None:
 
     log.settle(9 * MINUTE + 1)
 
-    assert log.nearby(9 * MINUTE + 1, 60 * MINUTE) == []
+    assert list(log.latest(9 * MINUTE + 1, 60 * MINUTE)) == []

@@ -77,3 +77,12 @@ def test_range_holds_the_median(excesses: list[float]) -> None:
     found = proximity.near_time(excesses)
 
     assert 0 <= found.low <= found.minutes <= found.high <= len(excesses)
+
+
+@given(st.lists(st.floats(-90, -50), min_size=1, max_size=2))
+def test_somebody_is_near_when_a_smoothed_minute_is(levels: list[float]) -> None:
+    minutes = [minute(number, level) for number, level in enumerate(levels)]
+
+    found = proximity.excesses(minutes, None, RANGING)
+
+    assert proximity.is_near(minutes, RANGING) is (max(found.values()) >= 0)
