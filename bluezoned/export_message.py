@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from operator import attrgetter
 from typing import NamedTuple
 
 from bluezoned import protobuf
@@ -154,26 +155,30 @@ def encode(export: KeyExport, info: bytes) -> bytes:
         protobuf.put_varint(4, 1),
         protobuf.put_varint(5, 1),
         protobuf.put_bytes(6, info),
-        *(protobuf.put_bytes(7, key) for key in _encoded(export.keys, export.protocol, end * 1000)),
-        *(protobuf.put_bytes(8, key) for key in _encoded(revised, export.protocol, end * 1000)),
+        *_encoded(7, export.keys, export.protocol, end * 1000),
+        *_encoded(8, revised, export.protocol, end * 1000),
         protobuf.put_bytes(_PROTOCOL, export.protocol.encode()),
         b"" if export.sequence is None else protobuf.put_varint(_SEQUENCE, export.sequence),
     )
     return HEADER + b"".join(fields)
 
 
-def _encoded(keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Iterator[bytes]:
+def _encoded(number: int, keys: Iterable[DiagnosisKey], protocol: str, published: int) -> Iterator[bytes]:
+    """The field of each key, sorted by secrets."""
     size = KEY_SIZES.get(protocol)
-    # Of a hundred thousand keys only some hundred differ in more than their secret.
-    checked: dict[tuple[str, int, int, int, int, int | None, int | None], bytes] = {}
-    for key in sorted(keys, key=lambda key: (bytes(key.secret), key.start)):
+    # Of a hundred thousand keys only some hundred differ in more than their secret: what stands around it.
+    around: dict[tuple[str, int, int, int, int, int | None, int | None], tuple[bytes, bytes]] = {}
+    for key in sorted(keys, key=attrgetter("secret", "start")):
         reported = (key.tier, key.report_type, key.days_since_onset, key.loudness)
         terms = (key.protocol, key.start, key.end, *reported)
-        rest = checked.get(terms)
-        if rest is None or len(key.secret) != size:
+        found = around.get(terms)
+        if found is None or len(key.secret) != size:
             _require_fit(key, protocol, published)
-            rest = checked[terms] = _encoded_terms(key)
-        yield protobuf.put_bytes(1, key.secret) + rest
+            rest = _encoded_terms(key)
+            field = protobuf.put_bytes(number, protobuf.put_bytes(1, key.secret) + rest)
+            found = around[terms] = field[: -len(rest) - len(key.secret)], rest
+        before, rest = found
+        yield before + key.secret + rest
 
 
 def _encoded_terms(key: DiagnosisKey) -> bytes:

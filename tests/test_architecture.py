@@ -75,6 +75,7 @@ STORES = {
     "authority.exchange_store",
     "authority.hearing_store",
     "authority.import_store",
+    "authority.key_store",
     "authority.log_store",
     "authority.migrations",
     "authority.register_store",

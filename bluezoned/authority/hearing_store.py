@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, and_, insert, select
 
-from bluezoned.authority.store import to_key
+from bluezoned.authority.key_store import IS_TOLD, to_key
 from bluezoned.authority.tables import case as _case
 from bluezoned.authority.tables import hearing as _hearing
 from bluezoned.authority.tables import key as _key
@@ -15,8 +15,6 @@ from bluezoned.authority.tables import loudness as _loudness
 from bluezoned.protocols.protocol import DiagnosisKey
 from bluezoned.tracing import loudness
 from bluezoned.upload import Hearing
-
-_PUBLISHED = and_(_key.c.published_in.is_not(None), _key.c.is_revoked.is_(False))
 
 
 class Hearings:
@@ -31,7 +29,7 @@ class Hearings:
         known = set(self._db.execute(select(_hearing.c.secret).where(_hearing.c.case_id == case_id)).scalars())
         for hearing in hearings:
             low, high = bytes(hearing.tag), bytes(hearing.tag) + b"\xff" * 32
-            meant = and_(_key.c.secret.between(low, high), _key.c.case_id != case_id, _PUBLISHED)
+            meant = and_(_key.c.secret.between(low, high), _key.c.case_id != case_id, IS_TOLD)
             secret = self._db.execute(select(_key.c.secret).where(meant).limit(1)).scalar()
             if secret is not None and secret not in known:
                 known.add(secret)
@@ -45,7 +43,7 @@ class Hearings:
             select(_key, _hearing.c.loudness)
             .join(_hearing, _hearing.c.secret == _key.c.secret)
             .join(_case, and_(_case.c.id == _hearing.c.case_id, _case.c.revoked.is_(None)))
-            .where(_key.c.protocol == protocol, _PUBLISHED, ~done.exists())
+            .where(_key.c.protocol == protocol, IS_TOLD, ~done.exists())
         )
         words: dict[int, list[int]] = {}
         keys = {}

@@ -13,7 +13,7 @@ from bluezoned.authority.authority import Secrets
 from bluezoned.authority.case import CaseError, CaseProblem
 from bluezoned.authority.exchange_store import ExchangeRecords, Laboratory
 from bluezoned.authority.office import Office, Registered, Registration
-from bluezoned.authority.register_store import RegisterRecords
+from bluezoned.authority.register_store import Entry, RegisterRecords
 from bluezoned.authority.staff import Actor
 from bluezoned.authority.staff_store import Act, StaffRecords, Wanted
 from bluezoned.authority.store import Store
@@ -95,20 +95,27 @@ class Laboratories:
         return self._office.register_all(actor, [registration], kind, at)[0]
 
     def revoke(self, token: str, case_id: str, at: int) -> list[str]:
-        """As Office.revoke. LaboratoryError, CaseError."""
-        return self._office.revoke(self._admitted(token, "revoke", at), case_id, at)
+        """As Office.revoke, of a case that this laboratory opened. LaboratoryError; CaseError for every other case: a
+        stolen token takes back nothing of others."""
+        actor = self._admitted(token, "revoke", at)
+        self._own_case(actor, case_id)
+        return self._office.revoke(actor, case_id, at)
 
     def status(self, token: str, case_id: str, at: int) -> CaseStatus:
         """How it stands with a case that this laboratory opened. LaboratoryError; CaseError for every other case, so
         that nobody can look around."""
-        actor = self._admitted(token, "status", at)
+        entry = self._own_case(self._admitted(token, "status", at), case_id)
+        newest = max((code.expires for code in entry.codes), default=None)
+        return CaseStatus(entry.state(at), newest)
+
+    def _own_case(self, actor: Actor, case_id: str) -> Entry:
+        """By the audit log, of which nothing can be changed."""
+        opened = Wanted(actor=actor.name, act=Act.CASE_OPENED.value, subject=case_id)
         with self._store.snapshot() as seen:
-            opened = Wanted(actor=actor.name, act=Act.CASE_OPENED.value, subject=case_id)
             entry = RegisterRecords(seen.connection).entry(case_id)
             if entry is None or not StaffRecords(seen.connection).entries(opened, 1):
                 raise CaseError(CaseProblem.UNKNOWN)
-        newest = max((code.expires for code in entry.codes), default=None)
-        return CaseStatus(entry.state(at), newest)
+        return entry
 
     def _admitted(self, token: str, scope: str, at: int) -> Actor:
         """Looked up by a keyed hash, so that no comparison's time depends on the token. Counted in any case."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from bluezoned.authority.tables import batch, code, commitment, key, leaf, leaf_batch
+from bluezoned.authority.tables import batch, code, commitment, key, leaf, leaf_batch, told
 from bluezoned.transparency_log import Entry, LoggedBatch
 
 
@@ -122,8 +122,9 @@ class LogRecords:
         )
         has_codes = select(code.c.digest).where(code.c.case_id == key.c.case_id)
         found: int = self._db.execute(
-            select(func.count())
-            .select_from(key.join(leaf_batch, leaf_batch.c.sequence == key.c.published_in))
+            select(func.count(key.c.id.distinct()))
+            .join_from(told, key, key.c.id.between(told.c.first_key, told.c.last_key))
+            .join(leaf_batch, leaf_batch.c.sequence == told.c.batch)
             .where(has_codes.exists(), ~committed.exists())
         ).scalar_one()
         return found

@@ -8,8 +8,10 @@ can list nothing any more.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from bluezoned import key_export, key_index, key_rotation, transparency_log, upload
@@ -17,10 +19,11 @@ from bluezoned.authority import log, padding, sign_in
 from bluezoned.authority.authority import Secrets
 from bluezoned.authority.exchange_store import ExchangeRecords
 from bluezoned.authority.hearing_store import Hearings
+from bluezoned.authority.key_store import KeyRecords, Waiting
 from bluezoned.authority.log_store import LogRecords
 from bluezoned.authority.shelf import BATCHES, INDEX, LEAVES, LOG, Shelf, ShelfError
 from bluezoned.authority.staff_store import StaffRecords
-from bluezoned.authority.store import Store, Transaction, Waiting
+from bluezoned.authority.store import Store, Transaction
 from bluezoned.errors import AuthorityError
 from bluezoned.key_export import KeyExport
 from bluezoned.key_index import Batch, KeyIndex
@@ -105,7 +108,22 @@ class OvertakenError(Exception):
 
 def _once(keys: list[DiagnosisKey]) -> tuple[DiagnosisKey, ...]:
     """The same secret under two cases goes out once, at the nearer tier."""
-    return tuple({bytes(key.secret): key for key in sorted(keys, key=lambda key: -key.tier)}.values())
+    if len({key.secret for key in keys}) == len(keys):
+        return tuple(keys)
+    return tuple({key.secret: key for key in sorted(keys, key=lambda key: -key.tier)}.values())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles of objects: nothing here makes any, and to look through some hundred thousand keys
+    again and again took two fifths of a batch's time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _RevokedError(Exception):
@@ -164,12 +182,17 @@ class _Run:
             yield published
 
     def _publish_batch(self, protocol: str) -> Published | None:
+        with _uncollected():
+            return self._publish_some(protocol)
+
+    def _publish_some(self, protocol: str) -> Published | None:
         # Embargo: until the last sighting that counts has passed, a published key could be broadcast by anybody.
         ended_before = self.at - registry.by_name(protocol).tolerance
         with self.of.store.snapshot() as seen:
             # What is taken back goes first: a false alarm must not wait behind new keys.
-            back = seen.waiting_revocations(protocol, MOST_KEYS)
-            new = seen.waiting_keys(protocol, ended_before, MOST_KEYS - len(back.keys))
+            keys = KeyRecords(seen.connection)
+            back = keys.waiting_revocations(protocol, MOST_KEYS)
+            new = keys.waiting(protocol, ended_before, MOST_KEYS - len(back.keys))
             louder = Hearings(seen.connection).waiting(protocol, MOST_KEYS - len(back.keys) - len(new.keys))
             sequence, previous = seen.fact("newest batch") + 1, seen.fact(f"published {protocol}")
         if not (new.keys or back.keys or louder):
@@ -180,11 +203,12 @@ class _Run:
         batch = self._write_batch(protocol, sequence, (previous or end - DAY, end), new, back, louder)
         with self.of.store.transaction() as transaction:
             self._require_lease(transaction)
-            told = transaction.mark_published(protocol, ended_before, new.last_row, sequence)
-            if told != len(new.keys) or transaction.mark_revoked(protocol, back.last_row, sequence) != len(back.keys):
+            transaction.put_batch(batch)
+            keys = KeyRecords(transaction.connection)
+            told = keys.tell(sequence, protocol, ended_before, new.runs)
+            if told != len(new.keys) or keys.tell_revoked(sequence, protocol, back.runs) != len(back.keys):
                 raise _RevokedError  # and rolled back; the file is listed by nobody and goes with the leftovers
             Hearings(transaction.connection).mark({bytes(key.secret) for key in louder}, sequence)
-            transaction.put_batch(batch)
         return Published(1, len(new.keys), len(back.keys))
 
     def _write_batch(

@@ -5,7 +5,7 @@ Every act is one transaction that the acts in authority.py open; retention is en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bluezoned.authority.case import Case
 from bluezoned.authority.database import Database
+from bluezoned.authority.key_store import KeyRecords
 from bluezoned.authority.tables import batch as _batch
 from bluezoned.authority.tables import case as _case
 from bluezoned.authority.tables import code as _code
@@ -29,8 +30,7 @@ from bluezoned.authority.tables import upload as _upload
 from bluezoned.authority.verification import Code, Guard
 from bluezoned.key_index import Batch
 from bluezoned.key_rotation import Rotation
-from bluezoned.opaque import Opaque
-from bluezoned.protocols.protocol import DiagnosisKey, ReportType, Tier
+from bluezoned.protocols.protocol import DiagnosisKey, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,6 @@ class StoredUpload:
     digest: bytes
     """Of the code and the keys: what the code is bound to."""
     receipt: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Keys that the next batch of their protocol has to tell, or to take back."""
-
-    keys: list[DiagnosisKey]
-    last_row: int
-    """Of the last of them; there is none else to be told up to it. 0 where there are no keys."""
-    own: list[DiagnosisKey]
-    """Those of the keys that come of cases here, and not from another authority."""
 
 
 class Transactions(Protocol):
@@ -149,18 +138,9 @@ class Transaction:
         """The cases are none any more: their codes die, their keys are to be taken back, and those that nobody has seen
         are forgotten."""
         ids = list(case_ids)
-        key, other = _key, _key.alias()
         self._db.execute(update(_case).where(_case.c.id.in_(ids), _case.c.revoked.is_(None)).values(revoked=at))
         self._db.execute(delete(_code).where(_code.c.case_id.in_(ids), _code.c.used.is_(None)))
-        self._db.execute(delete(key).where(key.c.case_id.in_(ids), key.c.published_in.is_(None)))
-        self._db.execute(update(key).where(key.c.case_id.in_(ids)).values(is_revoked=True))
-        # Who was F1 and became F0 has published the same keys twice. When the F0 falls, boxes forget the key; so the
-        # F1 that still stands has to be told again.
-        nearer_falls = select(other.c.id).where(
-            same_key(other), other.c.case_id.in_(ids), other.c.tier < key.c.tier, other.c.revoked_in.is_(None)
-        )
-        again = update(key).where(key.c.is_revoked.is_(False), nearer_falls.exists())
-        self._db.execute(again.values(published_in=None))
+        KeyRecords(self._db).take_back_of_cases(ids)
 
     # codes
 
@@ -210,70 +190,18 @@ class Transaction:
         self._db.execute(
             insert(_upload).values(nonce=bytes(nonce), digest=digest, case_id=case_id, received=at, receipt=receipt)
         )
-        self._db.execute(
-            insert(_key),
-            [
-                {
-                    "case_id": case_id,
-                    "protocol": key.protocol,
-                    "secret": bytes(key.secret),
-                    "start": key.start,
-                    "end": key.end,
-                    "tier": int(key.tier),
-                    "report_type": int(key.report_type),
-                    "days_since_onset": key.days_since_onset,
-                    "received": at,
-                    "is_revoked": False,
-                }
-                for key in keys
-            ],
-        )
-
-    def waiting_keys(self, protocol: str, ended_before: int, most: int) -> Waiting:
-        """Not yet published, not revoked, out of use before `ended_before` (ms); the first `most` received. One that
-        has to be taken back first waits for that."""
-        return self._waiting(_to_tell(protocol, ended_before), most)
-
-    def waiting_revocations(self, protocol: str, most: int) -> Waiting:
-        """Published and to be taken back, unless the same key stands for another case of no farther tier."""
-        return self._waiting(_to_take_back(protocol), most)
-
-    def _waiting(self, condition: Any, most: int) -> Waiting:
-        # Tuples, a piece at a time: by names a row costs twice as much, and a country has a million.
-        query = select(_key.c.id, _key.c.case_id, *_OF_KEY).where(condition).order_by(_key.c.id).limit(most)
-        keys, last, own = [], 0, []
-        for rows in self._db.execute(query.execution_options(yield_per=_AT_ONCE)).partitions():
-            for row_id, case_id, *values in rows:
-                key, last = _key_of(values), row_id
-                keys.append(key)
-                if case_id is not None:
-                    own.append(key)
-        return Waiting(keys, last, own)
-
-    def mark_published(self, protocol: str, ended_before: int, last_row: int, sequence: int) -> int:
-        """What `waiting_keys` gave up to `last_row`, now told; how many it was still time for: one may have been
-        revoked meanwhile, another may have come late."""
-        return self._mark(_to_tell(protocol, ended_before), last_row, {"published_in": sequence})
-
-    def mark_revoked(self, protocol: str, last_row: int, sequence: int) -> int:
-        return self._mark(_to_take_back(protocol), last_row, {"revoked_in": sequence})
-
-    def _mark(self, condition: Any, last_row: int, values: dict[str, int]) -> int:
-        return self._db.execute(update(_key).where(condition, _key.c.id <= last_row).values(**values)).rowcount
+        KeyRecords(self._db).put(keys, at, case_id=case_id)
 
     def counts(self, at: int) -> dict[str, int]:
         """Of what there is, for operators."""
-        case, code, key = _case.c, _code.c, _key.c
         counted = {
-            "cases": case.revoked.is_(None),
-            "cases_revoked": case.revoked.is_not(None),
-            "codes_open": and_(code.used.is_(None), code.expires > at),
-            "keys_waiting": and_(key.published_in.is_(None), key.is_revoked.is_(False)),
-            "keys_published": and_(key.published_in.is_not(None), key.is_revoked.is_(False)),
-            "keys_revoked": key.is_revoked,
+            "cases": _case.c.revoked.is_(None),
+            "cases_revoked": _case.c.revoked.is_not(None),
+            "codes_open": and_(_code.c.used.is_(None), _code.c.expires > at),
         }
         queries = {name: select(func.count()).where(condition) for name, condition in counted.items()}
-        return {name: self._db.execute(query).scalar_one() for name, query in queries.items()}
+        found = {name: self._db.execute(query).scalar_one() for name, query in queries.items()}
+        return found | KeyRecords(self._db).counts()
 
     # batches
 
@@ -301,12 +229,8 @@ class Transaction:
 
     def withdraw_batch(self, sequence: int) -> None:
         """Its file is lost: what it told waits to be told again. Its number is not used again."""
-        key = _key
+        KeyRecords(self._db).tell_anew(sequence)
         self._db.execute(delete(_batch).where(_batch.c.sequence == sequence))
-        # A revoked one keeps its mark: boxes that had the file must hear of the revocation.
-        told = and_(key.c.published_in == sequence, key.c.is_revoked.is_(False))
-        self._db.execute(update(key).where(told).values(published_in=None))
-        self._db.execute(update(key).where(key.c.revoked_in == sequence).values(revoked_in=None))
         self._db.execute(delete(_loudness).where(_loudness.c.published_in == sequence))
 
     def put_fact(self, name: str, value: int) -> None:
@@ -375,53 +299,5 @@ class Transaction:
         self._db.execute(delete(_case).where(_case.c.opened < before, ~or_(*in_use)))
 
 
-def _to_tell(protocol: str, ended_before: int) -> Any:
-    key, other = _key, _key.alias()
-    falls = select(other.c.id).where(
-        same_key(other), other.c.is_revoked, other.c.revoked_in.is_(None), other.c.tier < key.c.tier
-    )
-    waits = and_(key.c.published_in.is_(None), key.c.is_revoked.is_(False), key.c.end <= ended_before)
-    return and_(key.c.protocol == protocol, waits, ~falls.exists())
-
-
-def _to_take_back(protocol: str) -> Any:
-    key, other = _key, _key.alias()
-    stands = select(other.c.id).where(same_key(other), other.c.is_revoked.is_(False), other.c.tier <= key.c.tier)
-    waits = and_(key.c.published_in.is_not(None), key.c.is_revoked, key.c.revoked_in.is_(None))
-    return and_(key.c.protocol == protocol, waits, ~stands.exists())
-
-
-def same_key(other: Any) -> Any:
-    """Whether a row of the alias `other` is of the same key as the row at hand: two cases may publish one."""
-    return and_(other.c.secret == _key.c.secret, other.c.protocol == _key.c.protocol, other.c.id != _key.c.id)
-
-
 def to_case(row: Any) -> Case:
     return Case(row.id, Tier(row.tier), row.source, row.onset, row.opened, row.revoked)
-
-
-_OF_KEY = (
-    _key.c.protocol,
-    _key.c.secret,
-    _key.c.start,
-    _key.c.end,
-    _key.c.tier,
-    _key.c.report_type,
-    _key.c.days_since_onset,
-)
-
-_AT_ONCE = 5000
-"""Rows of one piece: some 2 MB."""
-
-_TIERS = {tier.value: tier for tier in Tier}
-_REPORT_TYPES = {kind.value: kind for kind in ReportType}
-
-
-def to_key(row: Any) -> DiagnosisKey:
-    return _key_of([row._mapping[column] for column in _OF_KEY])
-
-
-def _key_of(values: Sequence[Any]) -> DiagnosisKey:
-    """Of the columns _OF_KEY."""
-    protocol, secret, start, end, tier, report_type, days = values
-    return DiagnosisKey(protocol, Opaque(secret), start, end, _TIERS[tier], _REPORT_TYPES[report_type], days)

@@ -54,16 +54,11 @@ key = Table(
     Column("report_type", Integer, nullable=False),
     Column("days_since_onset", Integer),
     Column("received", BigInteger, nullable=False),
-    Column("published_in", Integer),
     Column("is_revoked", Boolean, nullable=False, default=False),
     Column("revoked_in", Integer),
     Column("origin", String),
 )
 """Each has a case, or an origin: the authority that it was imported from."""
-
-_waits = key.c.published_in.is_(None)
-Index("ix_key__waits", key.c.id, sqlite_where=_waits, postgresql_where=_waits)
-"""In the order in which they are told; a key that has been told leaves it."""
 
 _falls = and_(key.c.is_revoked, key.c.revoked_in.is_(None))
 Index("ix_key__falls", key.c.secret, sqlite_where=_falls, postgresql_where=_falls)
@@ -97,6 +92,22 @@ batch = Table(
     Column("start", BigInteger, nullable=False),
     Column("end", BigInteger, nullable=False),
 )
+
+waiting = Table(
+    "waiting",
+    METADATA,
+    Column("key_id", ForeignKey("key_.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+)
+"""Keys that no batch has told yet, or that have to be told again."""
+
+told = Table(
+    "told",
+    METADATA,
+    Column("batch", ForeignKey("batch.sequence", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("first_key", Integer, primary_key=True, autoincrement=False),
+    Column("last_key", Integer, nullable=False),
+)
+"""The keys of each batch: from one row to another, both included."""
 
 lease = Table(
     "lease",

@@ -8,14 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from alembic import autogenerate
+from alembic import autogenerate, command
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, select, text
 
 from bluezoned.authority import database, tables
 from bluezoned.authority.database import METADATA, NEWEST, open_database
 from bluezoned.authority.house import found_house
+from bluezoned.authority.key_store import KeyRecords
 from bluezoned.authority.verification import HOUR, Kind
 from bluezoned.errors import ConfigError, StoreError
 from bluezoned.protocols.protocol import DAY
@@ -59,6 +61,63 @@ def test_database_from_before_revisions_is_taken_over_without_loss(tmp_path: Pat
     told = {bytes(key.secret) for export in ward.exports() for key in export.keys}
     assert set(keys) <= told
     ward.database.close()
+
+
+def at_revision(url: str, revision: str) -> Engine:
+    """An empty database of that revision."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
+
+
+KEYS_OF_0009 = {  # secret: published_in, is_revoked, revoked_in, origin
+    b"waits": (None, False, None, None),
+    b"told": (1, False, None, None),
+    b"told later": (2, False, None, None),
+    b"to be taken back": (1, True, None, None),
+    b"taken back": (1, True, 2, None),
+    b"never told": (0, True, 0, "elsewhere"),
+    b"of a batch that is forgotten": (7, False, None, None),
+}
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgresql"])
+def test_marks_on_keys_become_rows_of_their_own(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    if name == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres_server")
+        url = server.url(server.make_database())
+    engine = at_revision(url, "0009")
+    with engine.begin() as old:
+        old.execute(text("INSERT INTO case_ (id, tier, opened) VALUES ('C-A', 0, 1)"))
+        for sequence in (1, 2):
+            batch = "INSERT INTO batch VALUES (:n, 'name', 1, :digest, 'gaen', 1, 2)"
+            old.execute(text(batch), {"n": sequence, "digest": b"digest"})
+        for secret, (published_in, is_revoked, revoked_in, origin) in KEYS_OF_0009.items():
+            key = ("INSERT INTO key_ (case_id, origin, protocol, secret, start, \"end\", tier, report_type, received, "
+                   "published_in, is_revoked, revoked_in) VALUES (:case, :origin, 'gaen', :secret, 1, 2, 0, 1, 1, "
+                   ":published_in, :is_revoked, :revoked_in)")  # fmt: skip
+            old.execute(text(key), {"case": None if origin else "C-A", "origin": origin, "secret": secret,
+                                    "published_in": published_in, "is_revoked": is_revoked,
+                                    "revoked_in": revoked_in})  # fmt: skip
+    engine.dispose()
+
+    opened = open_database(url)
+
+    with opened.reading() as seen:
+        key, told = tables.key, tables.told
+        secrets = {row.id: row.secret for row in seen.execute(select(key))}
+        waiting = [secrets[row] for row in seen.execute(select(tables.waiting.c.key_id)).scalars()]
+        batches = {secrets[row.first_key]: row.batch for row in seen.execute(select(told))}
+        back = KeyRecords(seen).waiting_revocations("gaen", 10).keys
+    assert waiting == [b"waits"]
+    assert batches == {b"told": 1, b"told later": 2, b"to be taken back": 1, b"taken back": 1}
+    assert [bytes(one.secret) for one in back] == [b"to be taken back"]
+    opened.close()
 
 
 def test_database_of_a_later_revision_is_refused(ward_directory: Path) -> None:

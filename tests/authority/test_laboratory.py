@@ -7,6 +7,7 @@ import pytest
 from bluezoned.authority.case import CaseError, CaseProblem
 from bluezoned.authority.laboratory import PER_MINUTE, SCOPES, CaseStatus, Denial, LaboratoryError
 from bluezoned.authority.office import Registration
+from bluezoned.authority.staff_store import Act, StaffRecords, Wanted
 from bluezoned.authority.verification import HOUR, MINUTE, Kind
 from bluezoned.protocols.protocol import DAY, Tier
 from tests.authority.ward import NOON, Ward, message
@@ -95,13 +96,36 @@ def test_laboratory_sees_how_it_stands_with_its_own_case(ward: Ward) -> None:
     assert state(NOON + HOUR) == "revoked"
 
 
+def cases_of_others(ward: Ward, anna: str) -> list[str]:
+    """Of the laboratory with that token, of nobody, and of staff."""
+    of_anna = ward.house.laboratories.register(anna, Registration(Tier.F0), Kind.SHORT, NOON).case.id
+    return [of_anna, "C-AAAAAAAA", "", ward.authority.open_case(Tier.F0, NOON).id]
+
+
+def test_laboratory_takes_back_its_own_case_with_all_that_came_of_it_and_no_other(ward: Ward) -> None:
+    laboratories = ward.house.laboratories
+    mary, anna = (laboratories.add(name, SCOPES, 100, NOON) for name in ("mary", "anna"))
+    own = laboratories.register(mary, Registration(Tier.F0), Kind.SHORT, NOON).case.id
+    contact = ward.authority.open_case(Tier.F1, NOON, source=own).id
+    others = cases_of_others(ward, anna)
+
+    for case in (*others, contact):
+        with pytest.raises(CaseError) as refused:
+            laboratories.revoke(mary, case, NOON)
+        assert refused.value.problem is CaseProblem.UNKNOWN
+    assert [case.revoked for case, _ in ward.authority.cases()] == [None] * 4
+    assert laboratories.revoke(mary, own, NOON) == [own, contact]
+
+    with ward.store.snapshot() as seen:
+        noted = StaffRecords(seen.connection).entries(Wanted(act=Act.CASE_REVOKED.value), 10)
+    assert [(entry.actor, entry.subject) for entry in noted] == [("laboratory mary", contact), ("laboratory mary", own)]
+
+
 def test_laboratory_sees_no_case_of_others(ward: Ward) -> None:
     laboratories = ward.house.laboratories
     mary, anna = (laboratories.add(name, SCOPES, 100, NOON) for name in ("mary", "anna"))
-    others = [laboratories.register(anna, Registration(Tier.F0), Kind.SHORT, NOON).case.id, "C-AAAAAAAA", ""]
-    others.append(ward.authority.open_case(Tier.F0, NOON).id)
 
-    for case in others:
+    for case in cases_of_others(ward, anna):
         with pytest.raises(CaseError) as refused:
             laboratories.status(mary, case, NOON)
         assert refused.value.problem is CaseProblem.UNKNOWN

@@ -6,6 +6,7 @@ import pytest
 
 from bluezoned.authority import venue
 from bluezoned.authority.case import CaseError, CaseProblem
+from bluezoned.authority.key_store import KeyRecords
 from bluezoned.authority.office import Registration, require_reference
 from bluezoned.authority.register_store import RegisterRecords, Search
 from bluezoned.authority.staff import Actor
@@ -116,7 +117,7 @@ def test_keys_of_a_place_are_cut_to_its_hours(ward: Ward, protocol: str) -> None
     assert ward.send(message(outbreak(ward, hours), *days, today), NOON).accepted
 
     with ward.store.snapshot() as seen:
-        waiting = seen.waiting_keys(protocol, NOON, 100).keys
+        waiting = KeyRecords(seen.connection).waiting(protocol, NOON, 100).keys
     assert [(kept.secret, kept.start, kept.end) for kept in waiting] == [
         (days[2].secret, hours.start, MIDNIGHT),
         (today.secret, MIDNIGHT, hours.end),

@@ -7,7 +7,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete, insert, select
 
+from bluezoned.authority import tables
 from bluezoned.authority.publish import LEASE, Published
 from bluezoned.authority.shelf import DirectoryShelf
 from bluezoned.authority.verification import HOUR, MINUTE
@@ -361,6 +363,104 @@ def test_worker_that_was_overtaken_lists_nothing_any_more(ward: Ward) -> None:
 
     ward.require_whole()
     assert [len(export.keys) for export in ward.exports()] == [1, 1]
+
+
+class RevokingShelf(DirectoryShelf):
+    """While the first batch is written, a case is taken back."""
+
+    def __init__(self, ward: Ward, case_id: str) -> None:
+        super().__init__(ward.directory / "public")
+        self._ward = ward
+        self._cases = [case_id]
+
+    def put(self, name: str, content: bytes) -> None:
+        if self._cases:
+            self._ward.authority.revoke(self._cases.pop(), NOON)
+        super().put(name, content)
+
+
+def test_key_that_is_taken_back_while_its_batch_is_written_is_not_told(ward: Ward) -> None:
+    case = ward.authority.open_case(Tier.F0, NOON)
+    ward.send_for(case.id)
+    kept = message(ward.code())
+    ward.send(kept, NOON)
+
+    done = replace(ward.publisher, shelf=RevokingShelf(ward, case.id)).publish(NOON)
+
+    assert done == Published(1, 1, 0)
+    ward.publisher.publish(NOON + HOUR)
+    (export,) = ward.exports()
+    assert secrets(export.keys) == secrets(kept.keys)
+
+
+def test_f1_is_told_after_its_nearer_f0_that_falls_while_it_is_written(ward: Ward) -> None:
+    """Told before, boxes would forget it with the F0."""
+    shared = key()
+    source = ward.authority.open_case(Tier.F0, NOON)
+    contact = ward.authority.open_case(Tier.F1, NOON, source=source.id)
+    mistaken = ward.authority.open_case(Tier.F0, NOON)
+    ward.send_for(mistaken.id, shared)
+    ward.publisher.publish(NOON)
+    ward.send_for(contact.id, shared)
+
+    replace(ward.publisher, shelf=RevokingShelf(ward, mistaken.id)).publish(NOON + HOUR)
+
+    told, fallen, again = ward.exports()
+    assert [k.tier for k in told.keys] == [Tier.F0]
+    assert (secrets(fallen.revoked), fallen.keys) == ({shared.secret}, ())
+    assert ([k.tier for k in again.keys], again.revoked) == ([Tier.F1], ())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_cases_that_fall_while_batches_are_listed_are_taken_back(ward: Ward) -> None:
+    """At once, as only PostgreSQL lets them: whatever a batch told, a batch takes back."""
+    cases = [ward.authority.open_case(Tier.F0, NOON).id for _ in range(40)]
+    for case in cases:
+        ward.send_for(case)
+    other = Ward(ward.directory)
+
+    def revoke() -> None:
+        for case in cases:
+            other.authority.revoke(case, NOON)
+
+    revoking = threading.Thread(target=revoke)
+    revoking.start()
+    while revoking.is_alive():
+        ward.publisher.publish(NOON)
+    revoking.join()
+    other.database.close()
+    stands = message(ward.code())
+    ward.send(stands, NOON)
+    ward.publisher.publish(NOON + HOUR)
+    ward.publisher.publish(NOON + 2 * HOUR)
+
+    told = [bytes(k.secret) for export in ward.exports() for k in export.keys]
+    fallen = [bytes(k.secret) for export in ward.exports() for k in export.revoked]
+    assert sorted(told) == sorted([*fallen, stands.keys[0].secret])
+    ward.require_whole()
+
+
+def test_key_that_came_late_is_told_by_a_later_batch(ward: Ward) -> None:
+    """Rows are numbered as they are written, not as they are committed: what stands between told ones may wait."""
+    first, late, last = key(), key(), key()
+    for sent in (first, late, last):
+        ward.send(message(ward.code(), sent), NOON)
+    with ward.store.transaction() as transaction:
+        held = transaction.connection.execute(
+            select(tables.key.c.id).where(tables.key.c.secret == bytes(late.secret))
+        ).scalar_one()
+        transaction.connection.execute(delete(tables.waiting).where(tables.waiting.c.key_id == held))
+    ward.publisher.publish(NOON)
+    with ward.store.transaction() as transaction:
+        transaction.connection.execute(insert(tables.waiting).values(key_id=held))
+
+    ward.publisher.publish(NOON + HOUR)
+
+    assert [secrets(export.keys) for export in ward.exports()] == [{first.secret, last.secret}, {late.secret}]
+    for file in ward.files.glob("bluezone-00000001*"):
+        file.unlink()
+    ward.publisher.publish(NOON + 2 * HOUR)
+    assert [secrets(export.keys) for export in ward.exports()] == [{late.secret}, {first.secret, last.secret}]
 
 
 # padding

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from bluezoned import key_index, upload
 from bluezoned.authority import tables
@@ -175,18 +175,26 @@ def spent(act: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def million(ward: Ward, count: int, server: Postgres) -> None:
-    """Published by the command, in a process of its own."""
+def received(ward: Ward, count: int) -> None:
+    """As many keys that are due, as they come: of fourteen of a box, today's waits."""
     case = ward.authority.open_case(Tier.F0, now()).id
     midnight = now() - now() % DAY
-    for first in range(0, count, 50_000):
+    for first in range(0, count, 13_000):
+        rows = [
+            {"case_id": case, "protocol": "gaen", "secret": os.urandom(16), "start": midnight - day * DAY,
+             "end": midnight - (day - 1) * DAY, "tier": 0, "report_type": 1, "days_since_onset": 5 - day,
+             "received": now() - HOUR, "is_revoked": False}
+            for _ in range(0, min(13_000, count - first), 13) for day in range(14)
+        ]  # fmt: skip
         with ward.database.writing() as connection:
-            connection.execute(insert(tables.key), [
-                {"case_id": case, "protocol": "gaen", "secret": os.urandom(16), "start": midnight - (n % 13 + 2) * DAY,
-                 "end": midnight - (n % 13 + 1) * DAY, "tier": 0, "report_type": 1, "days_since_onset": n % 13 - 6,
-                 "received": now() - HOUR, "is_revoked": False}
-                for n in range(min(50_000, count - first))
-            ])  # fmt: skip
+            connection.execute(insert(tables.key), rows)
+    with ward.database.writing() as connection:
+        connection.execute(insert(tables.waiting).from_select(["key_id"], select(tables.key.c.id)))
+
+
+def million(ward: Ward, count: int, server: Postgres) -> None:
+    """Published by the command, in a process of its own."""
+    received(ward, count)
     before, start = server.cpu(), time.perf_counter()
     child = subprocess.Popen((program("bluezone-authority"), "publish", "--data", ward.directory),
                              stdout=subprocess.PIPE)  # fmt: skip
@@ -196,8 +204,8 @@ def million(ward: Ward, count: int, server: Postgres) -> None:
     assert status == 0
     ward.require_whole()
     print(
-        f"{count} keys published   {elapsed:>9.1f} s wall, {used.ru_utime + used.ru_stime:.1f} s CPU, "
-        f"PostgreSQL's {databases:.1f} s; "
+        f"{count} keys published   {elapsed:>9.1f} s wall at a load of {os.getloadavg()[0]:.1f}, "
+        f"{used.ru_utime + used.ru_stime:.1f} s CPU, PostgreSQL's {databases:.1f} s; "
         f"{used.ru_maxrss / 1024:.0f} MB at most (asked: 30 s, 300 MB); {', '.join(told.split(chr(10))).strip(', ')}"
     )
 

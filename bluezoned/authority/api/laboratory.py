@@ -89,8 +89,8 @@ def router(house: House, clock: Clock) -> Router:
     @post(
         "/{case:str}/revocation",
         status_code=200,
-        summary="Take a case back",
-        description="Scope `revoke`.",
+        summary="Take back a case that this laboratory opened",
+        description="Scope `revoke`. 422 for every other case.",
         responses=_REFUSALS,
     )
     async def revoke(request: Request[Any, Any, Any], case: str) -> dict[str, list[str]]:
