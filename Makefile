@@ -19,6 +19,10 @@
 #   make deb       the Debian packages into build/deb (ARCHITECTURES=amd64 arm64); make pin renews what they carry
 #   make test-deb  the packages in bare Debian 12 and 13: install, upgrade, remove, purge; needs root
 #   make test-vm-deb  the package in a Debian 13 with Bluetooth, in a virtual machine; needs root
+#   make image     a card to flash for a Pi Zero 2 W, 3 or 4, into build/image: a quarter of an hour of an idle machine,
+#                  then five minutes each; needs root (URL=where the image will be fetched)
+#   make test-image  the card in QEMU, as a bare board and as a Pi 3: ten minutes of an idle machine; needs root
+#   make test-plug   its plug pulled, PULLS=50 times, at random moments: an hour of an idle machine; needs root
 #   make wheels    all that make install needs into $(WHEELS), for machines without a network
 #   make clean     remove what make made
 
@@ -28,13 +32,15 @@ REPEAT ?= 1
 TESTS ?=
 CROWD ?=
 PATIENCE ?=
+PULLS ?= 50
+SEED ?= 1
 ARCHITECTURES ?= amd64 arm64
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 
-.PHONY: man all help demo test test-vm lint bench bench-authority bench-proximity install install-authority uninstall uninstall-authority deb test-deb test-vm-deb pin wheels clean
-export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE
+.PHONY: man all help demo test test-vm lint bench bench-authority bench-proximity install install-authority uninstall uninstall-authority deb test-deb test-vm-deb image test-image test-plug pin wheels clean
+export DESTDIR PREFIX OPT WHEELS WHEEL PIP_ARGS PURGE URL
 
 all: $(SETUP)
 
@@ -108,6 +114,16 @@ test-vm-deb: ARCHITECTURES := amd64
 test-vm-deb: deb
 	$(PYTHON) -m tests.package.gather
 	$(PYTHON) -m tests.system.host test --suite trixie tests/system/packaged.py
+
+image: ARCHITECTURES := arm64
+image: deb
+	image/build.sh
+
+test-image: image
+	$(PYTHON) -m pytest -q -o addopts= -o timeout=7200 --import-mode=importlib tests/image
+
+test-plug: image
+	$(PYTHON) -m tests.image.plug --pulls $(PULLS) --seed $(SEED)
 
 pin: $(SETUP)
 	$(PYTHON) debian/vendor.py pin

@@ -5,7 +5,8 @@ set -euo pipefail
 base=$1 package=$2 out=$3
 here=$(cd "$(dirname "$0")" && pwd)
 export SOURCE_DATE_EPOCH MTOOLS_SKIP_CHECK=1
-firmware_mb=256 data_mb=16 align_mb=4
+# The root does not grow: half of it is room for updates. DATA does, to the card's end.
+firmware_mb=256 root_mb=1536 data_mb=32 align_mb=4
 
 work=$(mktemp -d -p "$(dirname "$out")")
 trap 'umount -q "$work/root/proc" || true; rm -rf "$work"' EXIT
@@ -21,7 +22,15 @@ inside dpkg --force-confold --install /tmp/bluezoned.deb
 rm "$root/tmp/bluezoned.deb"
 # The version before the first update is this one: where an update goes back to.
 install -D -m 600 "$package" "$root/var/lib/bluezoned-update/installed.deb"
-cp -RT "$here/overlay" "$root"
+cp -RT "$here/overlay" "$work/overlay"
+chmod -R u=rwX,go=rX "$work/overlay"
+chmod 440 "$work/overlay/etc/sudoers.d/pi"
+cp -aT "$work/overlay" "$root"
+# Keys laid on the boot partition are taken in by bluezoned-import@, whose group may read there and which has no network;
+# bluezoned-sync, which has, does not see it.
+spool=$(inside getent group bluezoned-spool | cut -d: -f3)
+sed -i "s/fmask=0177,dmask=0077/fmask=0137,dmask=0027,gid=$spool/" "$root/etc/fstab"
+grep -q "dmask=0027,gid=[0-9]" "$root/etc/fstab"
 # From here on a new kernel or module brings a new first file system, as usual.
 printf 'update_initramfs=yes\nbackup_initramfs=no\n' >"$root/etc/initramfs-tools/update-initramfs.conf"
 
@@ -29,7 +38,7 @@ printf 'update_initramfs=yes\nbackup_initramfs=no\n' >"$root/etc/initramfs-tools
 inside useradd --uid 1000 --create-home --shell /bin/bash --groups sudo,bluezoned pi
 inside passwd --lock root >/dev/null
 inside systemctl --quiet enable ssh-host-keys grow-data systemd-networkd systemd-resolved systemd-timesyncd \
-    bluetooth wpa_supplicant@wlan0 bluezoned bluezoned-first-boot
+    bluetooth bluezoned bluezoned-first-boot
 inside systemctl --quiet disable ssh.service wpa_supplicant.service apt-daily.timer apt-daily-upgrade.timer \
     e2scrub_all.timer fstrim.timer
 inside systemctl --quiet mask ssh.socket systemd-hwdb-update.service
@@ -67,18 +76,18 @@ truncate -s ${firmware_mb}M "$work/firmware.img"
 mkfs.vfat -F 32 -n FIRMWARE -i B1E20000 --invariant "$work/firmware.img" >/dev/null
 mcopy -i "$work/firmware.img" -s -m -Q "$work"/firmware/* ::/
 
-ext4() { # DIRECTORY IMAGE LABEL MEGABYTES UUID
-    truncate -s "$4M" "$2"
+ext4() { # DIRECTORY IMAGE LABEL MEGABYTES UUID OPTION...
+    local directory=$1 image=$2 label=$3 megabytes=$4 uuid=$5
+    shift 5
+    truncate -s "${megabytes}M" "$image"
     # Without the last two, which older kernels cannot repair; the rest of a card is read elsewhere too.
-    mke2fs -q -t ext4 -L "$3" -U "$5" -E "hash_seed=$5,lazy_itable_init=0,lazy_journal_init=0" \
-        -O ^metadata_csum_seed,^orphan_file -m 1 -d "$1" "$2"
-    e2fsck -fn "$2" >/dev/null
+    mke2fs -q -t ext4 -L "$label" -U "$uuid" -E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0" \
+        -O ^metadata_csum_seed,^orphan_file -m 1 "$@" -d "$directory" "$image"
+    e2fsck -fn "$image" >/dev/null
 }
-# Room for updates: the root does not grow.
-root_mb=$(($(du -sm "$root" | cut -f1) * 115 / 100 + 400))
-ext4 "$root" "$work/root.img" ROOT "$root_mb" b1e20000-0000-4000-8000-000000000001
-# Resizable to 64 GB and more; its journal must have room from the start.
-ext4 "$work/data" "$work/data.img" DATA "$data_mb" b1e20000-0000-4000-8000-000000000002
+ext4 "$root" "$work/root.img" ROOT $root_mb b1e20000-0000-4000-8000-000000000001
+# It grows a thousandfold, and what mke2fs chooses for so small a file system would not do then.
+ext4 "$work/data" "$work/data.img" DATA $data_mb b1e20000-0000-4000-8000-000000000002 -b 4096 -i 16384 -J size=8
 
 truncate -s $((align_mb + firmware_mb + root_mb + data_mb))M "$out.img"
 # MBR: the boot ROM of a Pi 3 or Zero 2 W reads nothing else. Aligned to the cards' erase blocks.

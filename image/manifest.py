@@ -13,8 +13,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-DEVICES = ("pi3-64bit", "pi4-64bit", "pi02w-64bit")
-"""Imager's tags of Pi 3, 4 and Zero 2 W."""
+DEVICES = ("pi3-64bit", "pi4-64bit")
+"""Imager's tags. A Zero 2 W has those of a Pi 3."""
 
 
 def main(image: Path, packed: Path, url: str) -> None:
