@@ -54,6 +54,15 @@ def test_the_box_has_neither_server_nor_demo(machine: Machine) -> None:
     assert not (code / "demo").exists()
 
 
+def test_the_box_alone_has_the_compiled_part_and_can_use_it(machine: Machine) -> None:
+    script = (
+        'import sys; sys.path.insert(0, "/usr/lib/bluezoned/python"); '
+        "from bluezoned.protocols import sieve; print(sieve.open_core() is not None)"
+    )
+    assert machine.run(f"python3 -IB -c '{script}'") == "True\n"
+    assert not list((machine.root / "usr/lib/bluezone-authority").rglob("libsieve*"))
+
+
 def test_units_stand_where_systemd_looks(machine: Machine) -> None:
     wanted = machine.root / "etc/systemd/system/multi-user.target.wants"
 
