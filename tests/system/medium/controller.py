@@ -105,10 +105,6 @@ class Controller:
         if packet[0] == _VENDOR_PACKET:
             self.hci_index = int.from_bytes(packet[2:4], "little")
             return
-        self.receive_from_kernel(packet)
-
-    def receive_from_kernel(self, packet: bytes) -> None:
-        """An HCI packet: its kind, then the rest."""
         self.commands += 1
         self.library.ffi_controller_receive_hci(
             c_void_p(self._instance), c_int(packet[0]), c_char_p(packet[1:]), c_size_t(len(packet) - 1)
