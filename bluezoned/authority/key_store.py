@@ -158,10 +158,13 @@ class KeyRecords:
         self._db.execute(
             insert(_told), [{"batch": sequence, "first_key": first, "last_key": last} for first, last in runs]
         )
-        last_row = runs[-1][1]
+        first_row, last_row = runs[0][0], runs[-1][1]
         # By what they are: to look for each run's rows cost minutes where the database had not counted its rows yet.
-        is_due = exists().where(_key.c.id == _waiting.c.key_id, _key.c.id <= last_row, _is_due(protocol, ended_before))
-        told = self._db.execute(delete(_waiting).where(_waiting.c.key_id <= last_row, is_due)).rowcount
+        is_due = exists().where(
+            _key.c.id == _waiting.c.key_id, _key.c.id.between(first_row, last_row), _is_due(protocol, ended_before)
+        )
+        in_reach = _waiting.c.key_id.between(first_row, last_row)
+        told = self._db.execute(delete(_waiting).where(in_reach, is_due)).rowcount
         # Only now, when nobody can take its like back any more without seeing that this one waits no longer.
         other = _key.alias()
         too_soon = select(func.count(_key.c.id.distinct())).join_from(other, _key, _falls(other))
