@@ -1,8 +1,8 @@
 """Diagnosis keys in the authority's database: which wait to be told, which batch told them, which are taken back.
 
 A key that waits has a row in `waiting`, and telling it removes that row; `told` knows what each batch told by the first
-and last of rows that follow one another. A mark on each key's own row cost PostgreSQL seven times as much: a whole new
-row, and an entry in each of its indexes.
+and last of rows that follow one another. A mark on each key's own row cost PostgreSQL 3.9 s for 200,000 keys, where
+the removal takes 0.1 s: a whole new row, and an entry in each of its indexes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEVER_TOLD = 0
 here. Its row says no more to boxes, and keeps an older export from bringing it again."""
 
 _AT_ONCE = 10_000
-"""Rows of one piece: some 4 MB. A tenth as many take a third longer, ten times as many are no faster."""
+"""Rows of one piece, some megabytes: a batch of 200,000 is read in twenty. Other sizes were not measured."""
 
 
 @dataclass(frozen=True, slots=True)
