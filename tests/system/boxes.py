@@ -118,7 +118,7 @@ def started(air: Air, name: str, controller: int, settings: str = "", tick_s: in
     (SETTINGS / f"{name}.toml").write_text(_BASE.format(adapter=air.adapter(controller), tick_s=tick_s) + settings)
     run("systemctl", "start", box.unit)
     try:
-        within(UP_S, box.is_well, f"{name} is well: {box.ask('status')}")
+        within(UP_S, box.is_well, lambda: f"{name} is not well: {box.ask('status')}")
         yield box
     finally:
         run("systemctl", "stop", box.unit)

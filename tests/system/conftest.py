@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,22 +45,36 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
-    """Seconds until it held. Fails when it does not, with `what` there is instead."""
+@contextmanager
+def without_bluetoothd() -> Iterator[None]:
+    """Nobody can start it meanwhile: a request on the bus would. The box has it started afterwards."""
+    run("systemctl", "mask", "--runtime", "--now", "bluetooth")
+    try:
+        yield
+    finally:
+        run("systemctl", "unmask", "--runtime", "bluetooth")
+
+
+def told(what: Callable[[], object] | str) -> object:
+    return what if isinstance(what, str) else what()
+
+
+def within(seconds: float, holds: Callable[[], bool], what: Callable[[], object] | str) -> float:
+    """Seconds until it held. Fails when it does not, with what was awaited, or what there is instead."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > patient(seconds):
-            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
+            pytest.fail(f"not within {patient(seconds):.0f} s: {told(what)}")
         time.sleep(0.2)
     return time.monotonic() - begun
 
 
-async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[], object]) -> float:
+async def eventually(seconds: float, holds: Callable[[], bool], what: Callable[[], object] | str) -> float:
     """The same, in a loop that has other work."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > patient(seconds):
-            pytest.fail(f"not within {patient(seconds):.0f} s: {what()}")
+            pytest.fail(f"not within {patient(seconds):.0f} s: {told(what)}")
         await asyncio.sleep(0.2)
     return time.monotonic() - begun
 

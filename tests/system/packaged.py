@@ -50,7 +50,7 @@ def test_systemctl_start_and_it_advertises_and_hears(air: Air, boxes: None) -> N
         return found is not None and found["hearing"] and found["advertising"]
 
     mark = air.mark()
-    within(300, is_well, f"{status('status')}")
+    within(300, is_well, lambda: status("status"))
     within(120, lambda: bool(air.since(mark, EXTENDED[0])), "nothing on the air")
     within(180, lambda: bool(status("encounters")), "it met nobody")
     assert run("systemctl", "is-enabled", "bluezoned").strip() == "enabled"

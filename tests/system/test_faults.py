@@ -22,7 +22,7 @@ from bluezoned.bus import connected
 from bluezoned.radio.bluez_bus import ADVERTISING, Bluez, BluezError
 from tests.system import boxes
 from tests.system.boxes import Box
-from tests.system.conftest import EXTENDED, LEGACY, eventually, run
+from tests.system.conftest import EXTENDED, LEGACY, eventually, run, without_bluetoothd
 from tests.system.connectable import ConnectableAdvertisement
 from tests.system.medium.client import Air
 from tests.system.radio_at_work import AtWork, at_work, numbered
@@ -121,12 +121,9 @@ async def test_bluetoothd_restarted(stand: Stand, record_property: Record) -> No
 async def test_bluetoothd_stopped(stand: Stand, record_property: Record) -> None:
     """As long as nobody may start it, the box says so; then it has it started."""
     since = time.time()
-    run("systemctl", "mask", "--runtime", "--now", "bluetooth")
-    try:
+    with without_bluetoothd():
         await stand.is_told("bluetoothd is not running: systemctl start bluetooth", hearing=False, advertising=False)
         await stand.is_shown(since, "CANNOT_HEAR", "bluetoothd is not running: systemctl start bluetooth")
-    finally:
-        run("systemctl", "unmask", "--runtime", "bluetooth")
     await stand.recovers(record_property)
 
 

@@ -33,7 +33,7 @@ from bluezoned.protocols.protocol import DAY
 from tests.logbook import Logbook
 from tests.system import boxes, gpio_chip
 from tests.system.boxes import SPOOL, Box
-from tests.system.conftest import EXTENDED, TREE, run, within
+from tests.system.conftest import EXTENDED, TREE, run, within, without_bluetoothd
 from tests.system.gpio_chip import Chip, Lamp
 from tests.system.medium.client import Air
 from tests.system.radio_at_work import PHONE, PHONE_DATA
@@ -142,10 +142,9 @@ def test_the_lines_tell_what_the_box_knows_and_a_button_is_obeyed(air: Air, chip
 
         the_display_says("Mọi việc đều ổn.", box)
 
-        run("systemctl", "stop", "bluetooth")
-        deaf = shows(chip, AMBER, "CANNOT_HEAR", box)
-        assert deaf.lit[GREEN] == 0
-        run("systemctl", "start", "bluetooth")
+        with without_bluetoothd():
+            deaf = shows(chip, AMBER, "CANNOT_HEAR", box)
+            assert deaf.lit[GREEN] == 0
         within(120, box.is_well, lambda: box.ask("status"))
 
         publish_a_case(air, box, authority)
