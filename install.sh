@@ -77,6 +77,7 @@ systemd/bluezoned-bt-reset@.service $units/bluezoned-bt-reset@.service 644
 systemd/bluetooth.service.d/10-bluezoned.conf $units/bluetooth.service.d/10-bluezoned.conf 644
 systemd/bluezoned-update-resume.service $units/bluezoned-update-resume.service 644
 systemd/update $PREFIX/sbin/bluezoned-update 755
+systemd/bluezoned-update.8 $PREFIX/share/man/man8/bluezoned-update.8 644
 systemd/bt-reset $PREFIX/lib/bluezoned/bt-reset 755
 systemd/bluezoned.sysusers /usr/lib/sysusers.d/bluezoned.conf 644
 systemd/bluezoned.catalog /usr/lib/systemd/catalog/bluezoned.catalog 644

@@ -80,7 +80,7 @@ def test_everything_stands_where_the_machine_looks_for_it(machine: Machine) -> N
     ours = (ROOT / "systemd").glob("bluezoned*")
     units = {f"usr/lib/systemd/system/{path.name}" for path in ours if path.suffix in (".service", ".timer")}
     assert len(units) == 11
-    manual = {"usr/share/man/man5/bluezoned.toml.5"}
+    manual = {"usr/share/man/man5/bluezoned.toml.5", "usr/share/man/man8/bluezoned-update.8"}
     boxes = ("bluezoned", "bluezoned-first-boot", "bluezoned-sync", "bluezoned-display")
     for name, section in (*((name, 8) for name in boxes), ("bluezonectl", 1)):
         manual |= pages_of(name, section)

@@ -14,6 +14,7 @@ from bluezoned import config, manual
 from bluezoned.demo.cast import program as installed
 from bluezoned.manual import PROGRAMS
 
+UNITS = Path(__file__).parents[1] / "systemd"
 TEMPLATE = (Path(__file__).parents[1] / "config" / "bluezoned.toml").read_text()
 
 
@@ -103,3 +104,20 @@ def test_the_program_answers_what_its_completion_asks(shell: str, answer: str) -
 
     assert f"_BLUEZONECTL_COMPLETE={shell}_complete" in script
     assert answer in done.stdout
+
+
+def test_the_page_of_the_update_knows_what_the_script_takes() -> None:
+    """It is no command of ours in Python, so that its page is written by hand."""
+    page = (UNITS / "bluezoned-update.8").read_text()
+    shown = rendered(page)
+    script = (UNITS / "update").read_text()
+
+    usage = script.partition("set -eu")[0]
+    words = {
+        *re.findall(r"^#   (--[a-z]+|[a-z]+)(?: FILE)?  ", usage, re.M),
+        *re.findall(r"BLUEZONED_UPDATE_[A-Z]+", script),
+    }
+    assert {"--previous", "resume", "BLUEZONED_UPDATE_KEY"} <= words
+    assert not [word for word in words if word not in shown]
+    statuses = re.findall(r"(\d) [a-z ]+[,.]", usage.partition("Exit status: ")[2].partition("\n#\n")[0])
+    assert re.findall(r"^\.B (\d)$", page, re.M) == statuses
