@@ -128,9 +128,9 @@ def signed_digest(data: bytes) -> bytes:
     return _digest(_content(_archive(BytesIO(data))))
 
 
-def check_sequence(head: Head, applied: int | None) -> None:
-    """KeyExportError(REPLAYED) unless the batch is newer than the newest applied one."""
-    if head.sequence is not None and applied is not None and head.sequence <= applied:
+def check_sequence(sequence: int | None, applied: int | None) -> None:
+    """KeyExportError(REPLAYED) unless the batch of that number is newer than the newest applied one."""
+    if sequence is not None and applied is not None and sequence <= applied:
         raise KeyExportError(Reason.REPLAYED)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TextIO
 from uuid import UUID
 
-from systemd import daemon, journal  # type: ignore[import-untyped]  # systemd-python ships no types
+from systemd import daemon, journal
 
 EXTRA_FIELDS = ("BLUEZONED_EVENT", "BLUEZONED_LIGHT", "BLUEZONED_ADAPTER")
 """What a log call may add with `extra=`, all of them words from a fixed set. Anything else in a record stays here."""

@@ -94,14 +94,16 @@ AUTHORITY_KEY = ec.generate_private_key(ec.SECP256R1())
 
 async def test_a_list_that_is_renewed_no_more_is_told_and_is_no_all_clear(box: Box) -> None:
     box.device.adopt(replace(box.device._settings, authority_key=AUTHORITY_KEY.public_key()))
-    start = box.clock.now()
+    clock = box.clock
+    assert isinstance(clock, ManualClock)
+    start = clock.now()
     # Expires before it is stale: the authority's word and the settings' each count.
     short = KeyIndex("test", 0, start, start + DAY // 2, upload.public_sealing_key(bytes(96)), ())
     lasting = replace(short, issued=start + 1, expires=start + 14 * DAY)
     told = []
     for index, age in ((short, DAY // 2 - 1), (short, DAY // 2), (lasting, DAY), (lasting, DAY + 2)):
         box.device.apply_index(key_index.write(index, AUTHORITY_KEY))
-        await box.clock.advance(start + age)
+        await clock.advance(start + age)
         told.append((box.indication(), box.status().problems))
 
     assert told == [

@@ -19,7 +19,7 @@ from bluezoned.doctor.facts import Facts, Finding, Grade, Unit
 from bluezoned.radio.bluez_bus import Adapter
 from bluezoned.radio.bluez_checkup import Checkup
 from bluezoned.tracing import store
-from tests.control.daemon_double import WELL
+from tests.control import daemon_double
 
 NOON = 1_795_521_600
 HCI0 = Adapter(
@@ -31,7 +31,7 @@ HCI0 = Adapter(
     has_privacy=False,
     is_extended=False,
 )
-STATUS = replace(WELL, keys_updated_at=NOON - 3600)
+STATUS = replace(daemon_double.WELL, keys_updated_at=NOON - 3600)
 RUNNING = Unit(loaded=True, active=True, enabled=True, exit_status=0, ended_s=0)
 SYNC = replace(RUNNING, active=False, ended_s=NOON - 60)
 DAEMON, TIMER, VISIT = diagnosis.unit_names("")

@@ -118,7 +118,7 @@ def test_an_impossible_head_is_refused(change: Callable[[Any], object]) -> None:
 
 @pytest.mark.parametrize("applied", [None, 0, 6])
 def test_a_newer_batch_is_taken(applied: int | None) -> None:
-    key_export.check_sequence(key_export.read(written(), PUBLIC_KEY), applied)
+    key_export.check_sequence(key_export.read(written(), PUBLIC_KEY).sequence, applied)
 
 
 @pytest.mark.parametrize("applied", [7, 8])
@@ -126,13 +126,13 @@ def test_an_older_batch_is_refused(applied: int) -> None:
     found = key_export.read(written(), PUBLIC_KEY)
 
     with pytest.raises(KeyExportError) as caught:
-        key_export.check_sequence(found, applied)
+        key_export.check_sequence(found.sequence, applied)
 
     assert caught.value.reason is Reason.REPLAYED
 
 
 def test_batches_of_others_have_no_order() -> None:
-    key_export.check_sequence(export(sequence=None), 7)
+    key_export.check_sequence(export(sequence=None).sequence, 7)
 
 
 def reason_for_writing(*keys: DiagnosisKey, **changes: Any) -> Reason:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpiozero import DigitalInputDevice, DigitalOutputDevice, PWMOutputDevice  # type: ignore[import-untyped]  # gpiozero has no types
-from gpiozero.exc import GPIOZeroError  # type: ignore[import-untyped]
+from gpiozero import DigitalInputDevice, DigitalOutputDevice, PWMOutputDevice
+from gpiozero.exc import GPIOZeroError
 
 from bluezoned.alert.pattern import Colour, Tone
 from bluezoned.alert.wiring import FULL, Channel, Wiring, shown

@@ -16,9 +16,9 @@ from typing import Any
 
 import gpiod
 from gpiod.line import Bias, Direction, Edge, Value
-from gpiozero.exc import PinInvalidFunction, PinInvalidPull, PinSetInput  # type: ignore[import-untyped]
-from gpiozero.pins.local import LocalPiFactory  # type: ignore[import-untyped]
-from gpiozero.pins.pi import PiFactory, PiPin  # type: ignore[import-untyped]
+from gpiozero.exc import PinInvalidFunction, PinInvalidPull, PinSetInput
+from gpiozero.pins.local import LocalPiFactory
+from gpiozero.pins.pi import PiFactory, PiPin
 
 from bluezoned.errors import AlertError
 

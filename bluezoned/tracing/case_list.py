@@ -91,7 +91,7 @@ class CaseList:
             raise AuthorityError("the batch is signed by a key that had been replaced before")
         if not self._witness.has_seen(batch.digest):
             raise AuthorityError("the batch does not stand in the authority's log, so nobody but this box was shown it")
-        key_export.check_sequence(batch.head, self.newest_batch())
+        key_export.check_sequence(batch.head.sequence, self.newest_batch())
         return batch
 
     def apply(self, batch: Batch, at: int) -> Generator[None, None, Applied]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import gpiozero
 import pytest
@@ -31,7 +31,7 @@ BOARDS = {
 """gpiozero's own classes for boards that are sold."""
 
 
-def pin(device: object) -> int:
+def pin(device: Any) -> int:
     inner = getattr(device, "pwm_device", device)
     return int(inner.pin.info.name.removeprefix("GPIO"))
 

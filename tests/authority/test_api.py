@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from typing import Any
 
 import aiohttp
 
@@ -40,7 +41,7 @@ def tekmac(keys: list[dict[str, object]]) -> str:
 
 async def told(
     session: aiohttp.ClientSession, url: str, body: dict[str, object], chaff: bool = False
-) -> tuple[int, dict[str, str]]:
+) -> tuple[int, dict[str, Any]]:
     headers = {"X-Chaff": "1"} if chaff else {}
     async with session.post(url, json=body, headers=headers) as response:
         assert len(await response.read()) == ANSWER_SIZE

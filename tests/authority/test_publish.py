@@ -279,11 +279,11 @@ def test_forgotten_keys_are_not_in_the_file_of_the_database(ward: Ward) -> None:
     sent = key()
     ward.send(message(ward.code(), sent), NOON)
 
-    assert any(sent.secret in path.read_bytes() for path in ward.directory.glob("authority.db*"))
+    assert any(bytes(sent.secret) in path.read_bytes() for path in ward.directory.glob("authority.db*"))
     ward.publisher.publish(NOON + 15 * DAY)
     ward.database.close()
 
-    assert all(sent.secret not in path.read_bytes() for path in ward.directory.glob("authority.db*"))
+    assert all(bytes(sent.secret) not in path.read_bytes() for path in ward.directory.glob("authority.db*"))
 
 
 def test_keys_of_a_revoked_case_that_nobody_saw_are_forgotten_at_once(ward: Ward) -> None:

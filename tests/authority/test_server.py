@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -43,7 +44,7 @@ class Served:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process | None = None
 
-    async def act(self, *words: str, at_desk: bool = True) -> dict[str, str]:
+    async def act(self, *words: str, at_desk: bool = True) -> dict[str, Any]:
         desk = ("--desk", str(self._socket)) if at_desk else ()
         process = await asyncio.create_subprocess_exec(
             program("bluezone-authority"), *words, "--data", str(self.data), "--json", *desk,
@@ -51,7 +52,7 @@ class Served:
         )  # fmt: skip
         output, _ = await process.communicate()
         assert process.returncode == 0
-        answer: dict[str, str] = json.loads(output)
+        answer: dict[str, Any] = json.loads(output)
         return answer
 
     async def start(self) -> None:

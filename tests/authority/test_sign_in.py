@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
@@ -159,10 +160,11 @@ def test_last_administrator_stays(person: Person) -> None:
     # Somebody who has only been invited cannot administrate yet.
     personnel.invite(person.actor, "minh", Role.ADMIN, NOON)
 
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: personnel.disable(person.actor, "lan", NOON),
         lambda: personnel.change_role(person.actor, "lan", Role.AUDITOR, NOON),
-    ):
+    )
+    for act in acts:
         with pytest.raises(StaffError) as refused:
             act()
         assert problem(refused) == StaffProblem.LAST_ADMIN
@@ -418,7 +420,7 @@ class SoftwareKey:
         self.counter = 1
 
     def credential(self) -> bytes:
-        public = ES256.from_cryptography_key(self._private.public_key())
+        public = ES256.from_cryptography_key(self._private.public_key())  # type: ignore[no-untyped-call]
         return bytes(AttestedCredentialData.create(b"\0" * 16, self.id, public))
 
     def answer(self, state: str, origin: str = PLACE.origin, host: str = PLACE.host) -> str:

@@ -120,7 +120,7 @@ Place = tuple[float, float]
 
 def _paths(scene: Scene, random: Random) -> list[list[Place]]:
     """Where each person is, by minute. A place is kept for a while, then another free one is taken."""
-    at = []
+    at: list[Place] = []
     for _ in range(scene.people):
         at.append(_free(scene, at, random))
     paths: list[list[Place]] = [[] for _ in at]

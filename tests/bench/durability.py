@@ -105,7 +105,8 @@ def kill_once(path: Path, acknowledged: int, delay: float) -> int:
     os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as acknowledgements:
         told = acknowledgements.read()
-    return max([acknowledged, *(number for (number,) in struct.iter_unpack("<Q", told[: len(told) // 8 * 8]))])
+    numbers = struct.iter_unpack("<Q", told[: len(told) // 8 * 8])
+    return max([acknowledged, *(int(number) for (number,) in numbers)])
 
 
 def kill(directory: Path, times: int, rng: random.Random) -> list[str]:

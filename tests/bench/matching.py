@@ -79,7 +79,10 @@ class Bench:
     def measure(self, masked: bool, compiled: bool, runs: int, budget_s: float) -> dict[str, float]:
         """Medians of up to `runs` turns, fewer once the wall clock has spent `budget_s`."""
         begun = time.monotonic()
-        ours, limits, peaks, last = [], [], [], {}
+        ours: list[float] = []
+        limits: list[float] = []
+        peaks: list[float] = []
+        last: dict[str, Any] = {}
         while len(ours) < runs and (not ours or time.monotonic() - begun < budget_s):
             limits.append(self.limit_us(masked))
             last = self.run(masked, compiled)

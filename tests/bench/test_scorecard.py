@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bluezoned.tracing import proximity as shipped
-from tests.bench import crowds, judges, measures, proximity, recordings, threshold
+from tests.bench import baselines, crowds, judges, measures, proximity, recordings, threshold
 from tests.bench.recordings import Window
 from tests.bench.scorecard import crowd, minute, page, robustness
 from tests.bench.scorecard.table import Table
@@ -65,7 +65,7 @@ def test_estimator_tells_a_minute_better_than_every_baseline(windows: list[Windo
 
     ours = macro(judges.JUDGES[judges.ALONE])
 
-    assert ours > max(macro(judges.JUDGES[name]) for name in judges.BASELINES) + 0.01
+    assert ours > max(macro(judges.JUDGES[name]) for name in baselines.BASELINES) + 0.01
     assert ours > 0.70
 
 

@@ -177,8 +177,8 @@ def test_every_member_and_error_is_explained(box: Box) -> None:
 
     for name in ErrorName:
         assert f"`{name}`" in text
-    for found in live.properties:
-        assert f"| `{found.name}` | {found.signature} |" in text
+    for held in live.properties:
+        assert f"| `{held.name}` | {held.signature} |" in text
     for found in live.methods:
         given = ", ".join(f"{arg.signature} {arg.name}" for arg in found.in_args)
         assert f"`{found.name}({given})`" in text

@@ -190,7 +190,7 @@ async def test_what_nobody_takes_is_dropped_and_counted() -> None:
 
     async with b:
         assert b.health().dropped == 0
-        listening = asyncio.create_task(anext(aiter(b)))
+        listening = asyncio.ensure_future(anext(aiter(b)))
         await world.clock.settle()
         assert not listening.done()
         listening.cancel()

@@ -13,7 +13,8 @@ import time
 from contextlib import AsyncExitStack
 
 from bleak import BleakScanner
-from bleak.args.bluez import BlueZDiscoveryFilters, OrPattern
+from bleak.args.bluez import BlueZDiscoveryFilters
+from bleak.assigned_numbers import AdvertisementDataType
 
 
 async def main(adapter: str, uuids: list[str]) -> None:
@@ -26,11 +27,11 @@ async def main(adapter: str, uuids: list[str]) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     filters = BlueZDiscoveryFilters(RSSI=-127, DuplicateData=True, UUIDs=uuids)
-    nothing = [OrPattern(0, 0x01, b"\xff\xff\xff\xff")]  # type: ignore[arg-type]
+    nothing = (0, AdvertisementDataType.FLAGS, b"\xff\xff\xff\xff")
     async with AsyncExitStack() as stack:
         # The monitor, which lets repeated packets through, is bleak's own passive scan.
         await stack.enter_async_context(
-            BleakScanner(count, scanning_mode="passive", bluez={"adapter": adapter, "or_patterns": nothing})
+            BleakScanner(count, scanning_mode="passive", bluez={"adapter": adapter, "or_patterns": [nothing]})
         )
         await stack.enter_async_context(BleakScanner(count, bluez={"adapter": adapter, "filters": filters}))
         print("scanning", flush=True)

@@ -97,7 +97,7 @@ def air() -> Iterator[Air]:
         air = Air()
         for controller in (*EXTENDED, *LEGACY):
             name = air.adapter(controller)
-            within(60, lambda name=name: is_powered(name), lambda name=name: f"{name} is off")
+            within(60, lambda: is_powered(name), lambda: f"{name} is off")
         yield air
         medium.kill()
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -58,14 +59,14 @@ class Stand:
         """By each radio itself."""
         for work in self.works:
             health = work.radio.health
-            await eventually(seconds, lambda health=health: part in health().problem, health)
+            await eventually(seconds, lambda: part in health().problem, health)
             assert (health().hearing, health().advertising) == (hearing, advertising)
 
     async def is_shown(self, since: float, light: str, problem: str) -> None:
         """By each box on the bus and with its light; the journal has kept both."""
         for box in self.boxes:
-            shown = lambda box=box: box.get("Indication", "Problems")  # noqa: E731
-            await eventually(SOON_S, lambda shown=shown: shown()[:1] == [light], shown)
+            shown = partial(box.get, "Indication", "Problems")
+            await eventually(SOON_S, lambda: shown()[:1] == [light], shown)
             assert any(problem in text for text in shown()[1]), shown()
             assert light in box.lights(since)
             assert any(problem in entry["MESSAGE"] for entry in box.journal(since, "BLUEZONED_EVENT=radio-trouble"))
@@ -78,10 +79,10 @@ class Stand:
         record("recovered_s", figures)
         print(f"recovered after {figures} s")
         for box in self.boxes:
-            told, mark = lambda box=box: box.get("Hearing", "Advertising", "Indication"), self.air.mark()
+            told, mark = partial(box.get, "Hearing", "Advertising", "Indication"), self.air.mark()
             left = max(10.0, begun + SOON_S - time.monotonic())
-            await eventually(left, lambda told=told: told() == [True, True, "KEYS_STALE"], told)
-            await eventually(10, lambda box=box, mark=mark: self.air.has_sent(mark, box.controller, "0fffb522"), told)
+            await eventually(left, lambda: told() == [True, True, "KEYS_STALE"], told)
+            await eventually(10, lambda: self.air.has_sent(mark, box.controller, "0fffb522"), told)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,7 @@ async def test_the_scan_is_refused(stand: Stand, record_property: Record) -> Non
         await asyncio.sleep(2)
         run("systemctl", "restart", "bluetooth")
         for work in stand.works:
-            await eventually(90, lambda work=work: "StartDiscovery" in work.radio.health().problem, work.radio.health)
+            await eventually(90, lambda: "StartDiscovery" in work.radio.health().problem, work.radio.health)
     finally:
         for other in others:
             os.killpg(other.pid, signal.SIGKILL)
@@ -208,9 +209,9 @@ async def test_the_registration_is_refused(stand: Stand, record_property: Record
             await work.radio.advertise(numbered(1))
             since = len(work.heard)
             health = work.radio.health
-            await eventually(SOON_S, lambda health=health: "RegisterAdvertisement" in health().problem, health)
+            await eventually(SOON_S, lambda: "RegisterAdvertisement" in health().problem, health)
             assert not health().advertising
-            await eventually(SOON_S, lambda work=work, since=since: work.hears_phone(since), health)
+            await eventually(SOON_S, lambda: work.hears_phone(since), health)
     await stand.recovers(record_property)
 
 

@@ -53,8 +53,7 @@ class Rotated:
         for packet in self.packets:
             numbers[packet.address].add(number_of(packet.data))
         sent = [number_of(packet.data) for packet in self.packets]
-        assert set(sent) == set(range(ROTATIONS + 1))
-        assert sent == sorted(sent)
+        assert [number for number, _ in itertools.groupby(sent)] == list(range(ROTATIONS + 1))
         assert {packet.address_kind for packet in self.packets} == {"NRPA"}
         assert {packet.kind for packet in self.packets} == {"ADV_NONCONN_IND"}
         assert [address for address, used in numbers.items() if len(used) != 1] == []
@@ -85,7 +84,7 @@ async def rotations(work: AtWork) -> Rotated:
         asked[number] = time.time()
         here = work.air.mark()
         await work.radio.advertise(numbered(number))
-        await eventually(30, lambda number=number, here=here: work.is_on_air(number, here), work.radio.health)
+        await eventually(30, lambda: work.is_on_air(number, here), work.radio.health)
         await asyncio.sleep(0.3)
     since = len(work.heard)
     await eventually(30, lambda: work.hears_phone(since), work.radio.health)
@@ -115,9 +114,9 @@ async def test_each_packet_is_heard_with_its_own_level(
     assert steps.count(1) >= 0.85 * len(steps)
 
 
-def levels(ear: object, since: int) -> list[int]:
+def levels(ear: AtWork, since: int) -> list[int]:
     """dBm of the peer's packets."""
-    heard = ear.heard[since:]  # type: ignore[attr-defined]
+    heard = ear.heard[since:]
     return [r.rssi for r in heard if bluezone.COMPANY in r.advertisement.manufacturer_data]
 
 

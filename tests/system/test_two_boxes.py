@@ -61,8 +61,8 @@ def pair(air: Air, installed: None, authority: Path) -> Iterator[tuple[Box, Box]
     believed = (authority / "device.toml").read_text().replace("https://authority.example", f"http://127.0.0.1:{PORT}")
     settings = f"{SETTINGS}{believed}poll_s = 300\n"
     with at_another_time(), ExitStack() as stack:
-        names = {"left": left, "right": right}
-        yield tuple(stack.enter_context(boxes.started(air, name, at, settings)) for name, at in names.items())
+        enter = stack.enter_context
+        yield enter(boxes.started(air, "left", left, settings)), enter(boxes.started(air, "right", right, settings))
     air.order("send_phones_away")
 
 
@@ -75,7 +75,7 @@ def test_each_identifier_comes_within_two_seconds_of_its_time(
         boundary += PROTOCOL.rotation
         set_time(boundary - AHEAD)
         mark = air.mark()
-        within(90, lambda to=boundary + 10_000: time.time() * 1000 > to, lambda: "the time does not pass")
+        within(90, lambda: time.time() * 1000 > boundary + 10_000, lambda: "the time does not pass")
         for box in pair:
             sent = [(round(p.at * 1000), rolling_id_of(p.data)) for p in air.since(mark, box.controller)]
             before, after = scheduled(box, boundary - 1), scheduled(box, boundary)
@@ -121,7 +121,7 @@ def test_one_falls_ill_and_the_other_is_told(air: Air, authority: Path, pair: tu
 
     for box in pair:
         visit(box)
-        within(120, lambda box=box: box.get("KeysUpdatedAt") != [0], lambda box=box: box.get("Problems"))
+        within(120, lambda: box.get("KeysUpdatedAt") != [0], lambda: box.get("Problems"))
     within(240, lambda: min(minutes_near(box) for box in pair) >= 1, lambda: [box.ask("encounters") for box in pair])
     with open_store(boxes.STATE / right.name, {}) as store:
         heard = {bytes(encounter.payload.rolling_id) for encounter in store.encounters(0, 2**62)}

@@ -34,7 +34,7 @@ async def test_an_advertisement_that_is_not_heard_is_told_and_mended(works: list
         work.air.order("gag", tx=work.controller)
     for work in works:
         health = work.radio.health
-        await eventually(60, lambda health=health: not health().advertising, health)
+        await eventually(60, lambda: not health().advertising, health)
         assert "does not reach its second adapter" in health().problem
         assert health().hearing
     for work in works:

@@ -105,7 +105,8 @@ def apply(device: Device, data: bytes, at: int) -> Applied | None:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            applied: Applied | None = end.value
+            return applied
 
 
 def run_until(device: Device, until: int) -> None:

@@ -299,7 +299,7 @@ def test_what_is_written_in_pieces_reads_as_the_whole(
     if packed:
         store.pack(2 * DAY)
     expected = {e.payload.rolling_id: e for e in [encounter(1, 5 * MINUTE, lengths[-1])]}
-    expected |= {bytes([2 + n]) * 12: encounter(2 + n, n * MINUTE, m) for n, m in enumerate(lengths)}
+    expected |= {Opaque(bytes([2 + n]) * 12): encounter(2 + n, n * MINUTE, m) for n, m in enumerate(lengths)}
 
     for _ in range(2):
         assert {e.payload.rolling_id: e for e in store.encounters(0, DAY)} == expected

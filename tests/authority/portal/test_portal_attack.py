@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from urllib.parse import quote
 
 import aiohttp
 import pyotp
 import pytest
 import pytest_asyncio
+from litestar.exceptions import PermissionDeniedException
 
 from bluezoned.authority import csv_file
 from bluezoned.authority.office import Registration
@@ -176,7 +178,7 @@ async def test_route_without_a_rule_lets_nobody_in() -> None:
     class Connection:
         user = None
 
-    with pytest.raises(visitor.PermissionDeniedException):
+    with pytest.raises(PermissionDeniedException):
         visitor.require_rule(Connection(), Handler())  # type: ignore[arg-type]
 
 
@@ -331,7 +333,7 @@ async def test_words_of_others_are_words_alone(people: People) -> None:
             "/portal/audit?since=",
             "/portal/audit?page=",
         ):
-            answer = await client.get(path + aiohttp.helpers.quote(evil, safe=""))
+            answer = await client.get(path + quote(evil, safe=""))
             assert answer.status == 200
             assert "<script>alert" not in answer.text
             assert "<img src=x" not in answer.text
@@ -350,7 +352,7 @@ async def test_words_of_others_are_words_alone(people: People) -> None:
         for path in (
             "/portal/staff",
             "/portal/cases/new",
-            f"/portal/staff/{aiohttp.helpers.quote(evil, safe='')}/invite",
+            f"/portal/staff/{quote(evil, safe='')}/invite",
         ):
             refused = await client.post(path, form)
             assert refused.status in (403, 404, 422)

@@ -6,6 +6,7 @@ import html
 import io
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ SHOWN = ("calibrated mean", "GAEN buckets", MINUTE)
 
 COLOURS = ("#b8860b", "#7a7a7a", "#00609c")
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bluezoned",
     "font.family": "sans-serif",

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from tests.bench import judges, measures, threshold
-from tests.bench.judges import ALONE, CROWD, JUDGES, TOLD
+from tests.bench import measures, threshold
+from tests.bench.baselines import BASELINES
+from tests.bench.judges import ALONE, CROWD, JUDGES, MINUTE, TOLD, Judge
 from tests.bench.recordings import Window
 from tests.bench.scorecard import crowd
 from tests.bench.scorecard.minute import PI_SETS
@@ -35,7 +36,7 @@ def with_gains(windows: Sequence[Window], spread: float, draw: int) -> list[Wind
 def robustness(windows: Sequence[Window], scenes: Sequence[Window], kind: str) -> Table:
     """Every figure as the gain becomes unknown."""
     rows = []
-    for name in (*judges.BASELINES, ALONE, CROWD, TOLD):
+    for name in (*BASELINES, ALONE, CROWD, TOLD):
         for spread in GAINS:
             found = [figures(JUDGES[name], windows, scenes, spread, draw) for draw in range(DRAWS if spread else 1)]
             means = [statistics.fmean(column) for column in zip(*found, strict=True)]
@@ -53,7 +54,7 @@ FIGURES = ("fixed: AUC", "fixed: BA", "Pi: AUC", "Pi: BA", "moving: AUC", "5 min
 
 
 def figures(
-    judge: judges.Judge, windows: Sequence[Window], scenes: Sequence[Window], spread: float = 0.0, draw: int = 0
+    judge: Judge, windows: Sequence[Window], scenes: Sequence[Window], spread: float = 0.0, draw: int = 0
 ) -> tuple[float, ...]:
     """As FIGURES has them: recordings at fixed distances, the two Pi among them, scenes in which people move."""
     here, there = (with_gains(w, spread, draw) if spread else w for w in (windows, scenes))
@@ -79,7 +80,7 @@ def sensitivity(windows: Sequence[Window], scenes: Sequence[Window]) -> Table:
     def row(name: str, value: str) -> tuple[str, ...]:
         score = JUDGES[ALONE](windows)
         fixed = measures.judge(windows, score, 0.5)
-        claims = JUDGES[judges.MINUTE](windows)
+        claims = JUDGES[MINUTE](windows)
         found = [name, value, number(measures.mean(fixed.values(), lambda j: j.balanced))]
         found.append(number(measures.brier(windows, claims)))
         for judge in (CROWD, TOLD):
