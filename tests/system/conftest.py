@@ -21,6 +21,9 @@ TREE = Path(__file__).parents[2]
 EXTENDED, LEGACY = (0, 1), (2, 3)
 """Controllers: with and without extended advertising."""
 
+AIR_SAID = Path("/run/air.out")
+"""What the medium had to say."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--patience", type=float, default=1.0, help="factor for bounds of time, on a machine under load")
@@ -86,20 +89,28 @@ def air() -> Iterator[Air]:
     drop_in = Path("/etc/systemd/system/bluetooth.service.d")
     shutil.copytree(TREE / "systemd" / drop_in.name, drop_in, dirs_exist_ok=True)
     run("systemctl", "daemon-reload")
+    for _ in range(3):
+        with medium_at_work() as air:
+            off = next((name for name in map(air.adapter, (*EXTENDED, *LEGACY)) if not becomes_powered(name)), None)
+            if off is None:
+                yield air
+                return
+    pytest.fail(f"{off} stays off: {AIR_SAID.read_text()}")
+
+
+@contextmanager
+def medium_at_work() -> Iterator[Air]:
+    """Its process, with bluetoothd begun anew on its controllers. Before others: the kernel gives up a controller that
+    leaves a command unanswered for two seconds."""
     SOCKET.unlink(missing_ok=True)
-    said = Path("/run/air.out")
-    with (
-        said.open("w") as out,
-        subprocess.Popen([*medium_python(), "-m", "tests.system.medium"], stdout=out, stderr=out) as medium,
-    ):
-        within(120, lambda: "the air is up" in said.read_text(), said.read_text)
-        run("systemctl", "restart", "bluetooth")
-        air = Air()
-        for controller in (*EXTENDED, *LEGACY):
-            name = air.adapter(controller)
-            within(60, lambda: is_powered(name), lambda: f"{name} is off")
-        yield air
-        medium.kill()
+    command = ["nice", "-n", "-15", *medium_python(), "-m", "tests.system.medium"]
+    with AIR_SAID.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as medium:
+        try:
+            within(120, lambda: "the air is up" in AIR_SAID.read_text(), AIR_SAID.read_text)
+            run("systemctl", "restart", "bluetooth")
+            yield Air()
+        finally:
+            medium.kill()
 
 
 def medium_python() -> list[str]:
@@ -114,6 +125,15 @@ def is_powered(adapter: str) -> bool:
     """As bluetoothd says."""
     command = ("busctl", "get-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered")
     return run(*command, check=False).strip() == "b true"
+
+
+def becomes_powered(adapter: str) -> bool:
+    """Soon."""
+    try:
+        within(60, lambda: is_powered(adapter), adapter)
+    except pytest.fail.Exception:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")
