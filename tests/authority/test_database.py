@@ -98,10 +98,10 @@ def test_marks_on_keys_become_rows_of_their_own(name: str, tmp_path: Path, reque
             batch = "INSERT INTO batch VALUES (:n, 'name', 1, :digest, 'gaen', 1, 2)"
             old.execute(text(batch), {"n": sequence, "digest": b"digest"})
         for secret, (published_in, is_revoked, revoked_in, origin) in KEYS_OF_0009.items():
-            key = ("INSERT INTO key_ (case_id, origin, protocol, secret, start, \"end\", tier, report_type, received, "
+            sql = ("INSERT INTO key_ (case_id, origin, protocol, secret, start, \"end\", tier, report_type, received, "
                    "published_in, is_revoked, revoked_in) VALUES (:case, :origin, 'gaen', :secret, 1, 2, 0, 1, 1, "
                    ":published_in, :is_revoked, :revoked_in)")  # fmt: skip
-            old.execute(text(key), {"case": None if origin else "C-A", "origin": origin, "secret": secret,
+            old.execute(text(sql), {"case": None if origin else "C-A", "origin": origin, "secret": secret,
                                     "published_in": published_in, "is_revoked": is_revoked,
                                     "revoked_in": revoked_in})  # fmt: skip
     engine.dispose()

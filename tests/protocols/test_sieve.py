@@ -127,7 +127,7 @@ def test_compiling_says_so_where_there_is_no_compiler(tmp_path: Path) -> None:
 
 
 def test_the_operator_may_do_without() -> None:
-    without = config_source.load([], {}, {"beacon.compiled": False})
+    without = config_source.load([], {}, {"beacon.compiled": "false"})
 
     assert assembly.settings(without).core is None
     assert (assembly.settings(config_source.load([], {}, {})).core is None) == (sieve.open_core() is None)
