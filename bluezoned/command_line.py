@@ -87,7 +87,7 @@ def load(config_path: Path | None, settings: tuple[str, ...]) -> Config:
 
 def authority_key(settings: Config) -> ec.EllipticCurvePublicKey | None:
     """The pinned key, None where none is set. ConfigError when it cannot be used."""
-    pem = config.public_key_pem(settings.authority)
+    pem = config.public_key_pem(settings.authority, os.environ)
     if not pem:
         return None
     try:

@@ -6,6 +6,7 @@ people, and a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
@@ -301,11 +302,19 @@ def _choices(kind: object) -> str:
     return " or ".join(f'"{choice}"' for choice in get_args(kind))
 
 
-def public_key_pem(authority: Authority) -> bytes:
+_CREDENTIALS = Path("/run/credentials")
+"""Where systemd lays a unit's, each unit's in a directory of its own."""
+
+
+def public_key_pem(authority: Authority, environment: Mapping[str, str]) -> bytes:
     """The authority's key as PEM text, read from its file where a path was given. ConfigError when unreadable."""
     if not authority.public_key.startswith("/"):
         return authority.public_key.encode()
+    path, own = Path(authority.public_key), environment.get("CREDENTIALS_DIRECTORY")
+    # The settings name the daemon's credential; systemd hands it to sync too, at a place that only sync may read.
+    if own is not None and path.parent.parent == _CREDENTIALS:
+        path = Path(own) / path.name
     try:
-        return Path(authority.public_key).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"authority.public_key: cannot read {authority.public_key}: {error.strerror}") from error

@@ -80,12 +80,12 @@ def poll(settings: config.Authority) -> int:
 
 
 def pinned_key(loaded: Config) -> ec.EllipticCurvePublicKey | None:
-    """The authority's, or None where this process may not read it, as a credential of the daemon's: then the daemon
-    alone judges."""
+    """The authority's, or None where this process may not read it: then the daemon alone judges, and a false log may
+    keep true batches from it, so that is said."""
     try:
         return command_line.authority_key(loaded)
     except ConfigError as error:
-        log.debug("%s", error)
+        log.warning("%s; what comes is not checked before the daemon does", error)
         return None
 
 

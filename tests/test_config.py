@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bluezoned import config, config_source
 from bluezoned.config import Config
 from bluezoned.config_source import ConfigErrors, load
+from bluezoned.errors import ConfigError
 
 TEMPLATE = Path(__file__).parents[1] / "config" / "bluezoned.toml"
 EVERY_OPTION = [(section, option) for section in config.SECTIONS for option in config.options(section)]
@@ -210,7 +211,16 @@ def test_a_key_inside_a_text_of_several_lines_is_not_a_key() -> None:
 def test_public_key_is_read_from_its_file(tmp_path: Path) -> None:
     pem = write(tmp_path / "authority.pem", "-----BEGIN PUBLIC KEY-----\n")
 
-    assert config.public_key_pem(config.Authority(public_key=str(pem))) == pem.read_bytes()
+    assert config.public_key_pem(config.Authority(public_key=str(pem)), {}) == pem.read_bytes()
+
+
+def test_public_key_that_is_the_daemons_credential_is_read_where_this_process_has_it(tmp_path: Path) -> None:
+    mine = write(tmp_path / "bluezoned.authority-key", "-----BEGIN PUBLIC KEY-----\n")
+    theirs = config.Authority(public_key="/run/credentials/bluezoned.service/bluezoned.authority-key")
+
+    assert config.public_key_pem(theirs, {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == mine.read_bytes()
+    with pytest.raises(ConfigError, match="cannot read /run/credentials"):
+        config.public_key_pem(theirs, {})
 
 
 HOSTILE = ["", "\n", "x", '"', "[", "nan", "-inf", "1_0", "0x10", "2020-01-01", "1\n[log]", "hci0\n", "{a = 1}"]

@@ -120,6 +120,11 @@ def test_an_instance_is_the_same_but_for_its_name_and_places(unit: str) -> None:
     assert of_single - of_instance <= {"Alias"}
 
 
+@pytest.mark.parametrize("unit", ["bluezoned-sync", "bluezoned-sync@", "bluezoned-import@"])
+def test_who_fetches_is_handed_the_authoritys_key_and_not_the_stores(unit: str) -> None:
+    assert settings(f"{unit}.service")["LoadCredential"] == ["bluezoned.authority-key"]
+
+
 def settings(unit: str) -> dict[str, list[str]]:
     """Setting to its values, in order."""
     found: dict[str, list[str]] = {}

@@ -65,6 +65,13 @@ class Box:
         self.spool = Spool(directory / "spool")
         (directory / "pinned.pem").write_bytes(pinned.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         self.device, self.exchange = self._started()
+        self.public_key = str(directory / "pinned.pem")
+
+    def keeps_the_key_as_a_credential(self) -> None:
+        """As systemd does: the settings name the daemon's, and the program is handed its own."""
+        name = "bluezoned.authority-key"
+        (self._directory / "pinned.pem").rename(self._directory / name)
+        self.public_key = f"/run/credentials/bluezoned.service/{name}"
 
     def _started(self) -> tuple[Device, Exchange]:
         device = Device(self.settings, self.store, os.urandom)
@@ -82,13 +89,14 @@ class Box:
         """What the program says of the stick: exit status, report, complaints."""
         settings = {
             "authority.url": "https://authority.invalid",
-            "authority.public_key": str(self._directory / "pinned.pem"),
+            "authority.public_key": self.public_key,
             "beacon.spool_dir": str(self._directory / "spool"),
         }
         words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         program = str(Path(sys.executable).with_name("bluezoned-sync"))
         command = [program, "--json", *words, "import", str(stick)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        handed = os.environ | {"CREDENTIALS_DIRECTORY": str(self._directory)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=handed)
         report = json.loads(done.stdout)
         return done.returncode, report, "\n".join(report["problems"]) + done.stderr
 
@@ -257,6 +265,19 @@ async def test_a_bad_stick_is_named_and_loses_nothing(
     assert after == before
     assert (mended, report["problems"]) == (0, [])
     assert (box.device.newest_batch(), box.exchange.problem) == (2, "")
+
+
+async def test_a_key_kept_as_a_credential_checks_a_stick_too(ward: Ward, box: Box, tmp_path: Path) -> None:
+    publish(ward, NOON)
+    good, bad = copied(ward, tmp_path / "good"), copied(ward, tmp_path / "bad")
+    cut(bad / "log")
+    box.keeps_the_key_as_a_credential()
+
+    status, _, complaints = box.take(bad)
+    mended, _, _ = box.take(good)
+
+    assert (status, mended) == (65, 0)
+    assert "log: it is not signed by the pinned authority" in complaints
 
 
 @pytest.mark.parametrize("stick", ["nowhere", "ward/authority.toml"])

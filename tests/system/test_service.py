@@ -252,3 +252,11 @@ def test_the_doctor_sees_what_is_well_and_what_is_missing(air: Air, running: Non
     run("systemctl", "start", "bluetooth")
     assert stopped["unit"]["fix"] == "sudo systemctl enable --now bluezoned"
     assert stopped["bluetoothd"]["fix"] == "sudo systemctl enable --now bluetooth"
+
+
+def test_the_visit_is_handed_the_authoritys_key_too(service: None) -> None:
+    """There is no such authority, so the visit fails; but it knows whose word to believe."""
+    run("systemctl", "start", "bluezoned-sync", check=False)
+    told = run("journalctl", "-b", "--unit", "bluezoned-sync", "--output", "cat")
+    assert "authority.example" in told
+    assert "is not checked before the daemon does" not in told
