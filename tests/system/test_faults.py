@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -66,8 +67,7 @@ class Stand:
         """By each box on the bus and with its light; the journal has kept both."""
         for box in self.boxes:
             shown = partial(box.get, "Indication", "Problems")
-            await eventually(SOON_S, lambda: shown()[:1] == [light], shown)
-            assert any(problem in text for text in shown()[1]), shown()
+            await eventually(SOON_S, lambda: _says(shown(), light, problem), shown)
             assert light in box.lights(since)
             assert any(problem in entry["MESSAGE"] for entry in box.journal(since, "BLUEZONED_EVENT=radio-trouble"))
 
@@ -101,9 +101,15 @@ async def stand(air: Air, two_boxes: list[Box]) -> AsyncIterator[Stand]:
         yield Stand(air, works, two_boxes)
 
 
+def _says(shown: list[Any], light: str, problem: str) -> bool:
+    """Whether light and problems are those."""
+    return shown[:1] == [light] and any(problem in text for text in shown[1])
+
+
 def set_powered(name: str, powered: bool) -> None:
+    """Unless bluetoothd is busy: the box may be at the same."""
     run("busctl", "set-property", "org.bluez", f"/org/bluez/{name}", "org.bluez.Adapter1", "Powered", "b",
-        "true" if powered else "false")  # fmt: skip
+        "true" if powered else "false", check=False)  # fmt: skip
 
 
 async def test_bluetoothd_killed(stand: Stand, record_property: Record) -> None:
