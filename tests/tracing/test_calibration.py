@@ -67,7 +67,7 @@ def test_gathering_ends_by_itself() -> None:
     assert log.is_over(0)
 
 
-@given(st.lists(st.lists(st.integers(-110, -30), min_size=1, max_size=20), min_size=1, max_size=24))
+@given(st.lists(st.lists(st.integers(-110, -30), min_size=1, max_size=8), min_size=1, max_size=8))
 def test_measurement_is_that_of_all_packets(windows: list[list[int]]) -> None:
     levels = [rssi for w in windows for rssi in w]
 
