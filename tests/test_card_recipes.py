@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_units import needs_systemd
+
 ROOT = Path(__file__).parent.parent
 IMAGE = ROOT / "image"
 SCRIPTS = sorted(
@@ -45,7 +47,7 @@ def test_scripts_are_understood(script: Path) -> None:
     assert script.stat().st_mode & 0o111
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+@needs_systemd
 def test_units_are_understood(tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)

@@ -127,7 +127,7 @@ class _CompiledNumbers:
         return position < len(self._sorted) and self._sorted[position] == number
 
     def sieve(self, beginnings: Beginnings) -> Sieve:
-        """For secrets of the protocol's size, which nobody checks here again."""
+        """For secrets of the protocol's size, as the reader of a file lets through; ValueError for others."""
         recipe = beginnings.recipe
         secret_size, key_size = _SIZES[recipe.derivation]
         if len(recipe.label) > _LONGEST_LABEL or len(recipe.blocks) != recipe.count * BLOCK * bool(key_size):
@@ -158,6 +158,7 @@ class _Bound:
     def __init__(self, function: Callable[..., int], recipe: _Recipe, day: _Day, kept: object) -> None:
         self._function = function
         self._recipe, self._day = ctypes.byref(recipe), ctypes.byref(day)
+        self._secret_size = recipe.secret_size
         self._kept = kept
         """What the structures point to: an address keeps nothing alive."""
         self._passed = ctypes.create_string_buffer(64)
@@ -166,7 +167,11 @@ class _Bound:
         """See Sieve."""
         if len(secrets) > len(self._passed):
             self._passed = ctypes.create_string_buffer(len(secrets))
-        found = self._function(self._recipe, self._day, b"".join(secrets), len(secrets), self._passed)
+        joined = b"".join(secrets)
+        # Compiled code reads as far as it is told.
+        if len(joined) != len(secrets) * self._secret_size:
+            raise ValueError("secrets of another size than the protocol's")
+        found = self._function(self._recipe, self._day, joined, len(secrets), self._passed)
         if found < 0:
             raise MemoryError
         return [position for position, passed in enumerate(self._passed.raw[: len(secrets)]) if passed] if found else []

@@ -73,6 +73,14 @@ def test_a_day_without_numbers_lets_nothing_through(compiled: Core, protocol: Tr
     assert compiled.numbers({0}).sieve(beginnings)([]) == []
 
 
+@pytest.mark.parametrize("change", [-1, 1])
+def test_secrets_of_another_size_are_not_handed_over(compiled: Core, protocol: TracingProtocol, change: int) -> None:
+    passing = compiled.numbers({0}).sieve(protocol.beginnings(0, MONDAY, [MONDAY]))
+
+    with pytest.raises(ValueError, match="another size"):
+        passing([bytes(protocol.key_size), bytes(protocol.key_size + change)])
+
+
 def test_there_is_none_where_it_was_not_built(tmp_path: Path) -> None:
     assert sieve.open_core(tmp_path / "libsieve.so") is None
 
