@@ -45,6 +45,8 @@ AWAIT_S = 2.0
 SWAP = 10_000
 """ms that a rotation may take before it counts as silence. A Pi's takes below one second; what takes ten is stuck."""
 
+READYING = "the radio is being made ready"
+
 DENIED = "what this box sends does not reach its second adapter"
 
 
@@ -89,7 +91,7 @@ class BluezRadio:
     # the port
 
     async def __aenter__(self) -> Self:
-        self._problem = "the radio is being made ready"
+        self._problem = READYING
         self._hearing = Hearing()
         self._supervisor = asyncio.create_task(self._supervise(), name="radio")
         self._supervisor.add_done_callback(self._end)
@@ -131,7 +133,8 @@ class BluezRadio:
         return RadioHealth(
             hearing=is_ready and listens and self._hearing.is_trusted,
             advertising=is_ready and on_air and not is_denied,
-            problem=self._problem or doubt,
+            # bluetoothd or the bus may have gone a moment ago, and no look has yet met with trouble.
+            problem=self._problem or doubt or ("" if is_ready else READYING),
             dropped=self._backlog.dropped,
             degraded=self._degraded(),
             looks=self._looks,

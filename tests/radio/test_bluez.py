@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,24 @@ from bluezoned.radio.bluez import BluezRadio
 from bluezoned.radio.bluez_advertiser import _Broadcast
 from bluezoned.radio.bluez_bus import ANSWER_S, Adapter, Bluez, BluezError, block_of, full_uuid
 
+ADAPTER = Adapter("hci0", "AA:00:00:00:00:01", False, True, False, False, True)
 ADVERTISEMENT = Advertisement(frozenset((0x4E56,)), {0x4E56: b"\1\2\3\4"}, {0x22B5: bytes(12)})
+
+
+@contextmanager
+def private_bus() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Its daemon and its address."""
+    command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        yield daemon, daemon.stdout.readline().strip()
+        daemon.terminate()
 
 
 @pytest.fixture
 def bus() -> Iterator[str]:
-    command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
-        assert daemon.stdout is not None
-        yield daemon.stdout.readline().strip()
-        daemon.terminate()
+    with private_bus() as (_, address):
+        yield address
 
 
 async def problem_of(radio: BluezRadio, part: str) -> str:
@@ -50,6 +59,24 @@ async def test_without_a_bus_it_says_so(tmp_path: Path) -> None:
     async with BluezRadio("auto", {0x4E56}, SystemClock(), bus=f"unix:path={tmp_path}/none") as radio:
         await problem_of(radio, "cannot reach the D-Bus")
         assert not radio.health().hearing
+
+
+async def test_a_radio_that_was_well_and_is_not_always_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def be_well(radio: BluezRadio, session: object) -> float:
+        radio._adapter, radio._problem = ADAPTER, ""
+        return 60
+
+    monkeypatch.setattr(BluezRadio, "_look", be_well)
+    with private_bus() as (daemon, address):
+        async with BluezRadio("auto", {0x4E56}, SystemClock(), bus=address) as radio, asyncio.timeout(30):
+            while not radio.health().hearing:
+                await asyncio.sleep(0)
+            daemon.kill()
+            while radio.health().hearing:
+                await asyncio.sleep(0)
+            while "cannot reach the D-Bus" not in radio.health().problem:
+                assert radio.health().problem
+                await asyncio.sleep(0)
 
 
 async def test_it_may_be_entered_again(bus: str) -> None:
@@ -82,10 +109,8 @@ async def _listen(radio: BluezRadio) -> None:
 
 
 async def test_a_lost_bus_is_noticed_before_the_answer_is_overdue() -> None:
-    command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
-        assert daemon.stdout is not None
-        async with connected(daemon.stdout.readline().strip()) as connection:
+    with private_bus() as (daemon, address):
+        async with connected(address) as connection:
             silent = Bluez(connection)
             # Nobody answers: the one who is asked is we, and we have no such object.
             asking = asyncio.create_task(silent._call(connection.unique_name, "/", "org.bluez.Silent", "Ask", "", []))
@@ -125,6 +150,5 @@ def test_a_block_is_found_by_the_adapter_s_name(tmp_path: Path, soft: str, hard:
         switch.mkdir()
         for file, text in (("name", name), ("soft", is_soft), ("hard", is_hard)):
             (switch / file).write_text(f"{text}\n")
-    adapter = Adapter("hci0", "AA:00:00:00:00:01", False, True, False, False, True)
-    assert block_of(adapter, tmp_path) == block
-    assert block_of(adapter, tmp_path / "none") == ""
+    assert block_of(ADAPTER, tmp_path) == block
+    assert block_of(ADAPTER, tmp_path / "none") == ""
