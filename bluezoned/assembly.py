@@ -118,11 +118,11 @@ async def run(config: Config, desk_place: str | None, capture: Path | None, read
         stack.callback(recorder.end)
         parts = Hardware(config.alert)
         stack.callback(parts.close)
-        signaller = parts.signaller(clock, hardware.manner(config), lambda: box.shown())
+        signaller = parts.signaller(clock, hardware.manner(config), lambda: box.condition.shown())
         indicators: list[Indicator] = [JournalIndicator(), *filter(None, [signaller])]
         box = Box(device, radio, clock, spool, Indicators(*indicators), recorder, _rhythm(config))
-        box.storage_damage = partial(storage.damage, Path(config.beacon.state_dir))
-        box.hardware_problem = lambda: parts.problem or (signaller.problem if signaller is not None else "")
+        box.condition.storage_damage = partial(storage.damage, Path(config.beacon.state_dir))
+        box.condition.hardware_problem = lambda: parts.problem or (signaller.problem if signaller is not None else "")
         running = _Running(config, box, model, read_anew, signaller)
         async with asyncio.TaskGroup() as tasks:
             tracing = tasks.create_task(box.run())

@@ -1,4 +1,4 @@
-"""One running box: four loops around the device, and what it shows.
+"""One running box: four loops around the device, and what its carrier may ask of it.
 
     listen      what the radio hears goes to the device
     broadcast   one advertisement per rotation goes to the radio
@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from bluezoned import __version__
-from bluezoned.alert.indicator import Indication, Indicator, weightiest
+from bluezoned.alert.indicator import Indication, Indicator
 from bluezoned.clock import Clock
+from bluezoned.condition import Condition
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
-from bluezoned.errors import BluezonedError, RadioError, StoreError
+from bluezoned.errors import RadioError, StoreError
 from bluezoned.event import Event
 from bluezoned.exchange import Exchange
 from bluezoned.feed.spool import Spool
-from bluezoned.protocols.protocol import Tier
-from bluezoned.radio.radio import Radio, RadioHealth
+from bluezoned.radio.radio import Radio
 from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
 from bluezoned.tracing.device import Device, Settings
@@ -41,11 +40,6 @@ at ten minutes an alert would be that much later, at ten seconds a Pi never slee
 
 
 HOUR = 3_600_000
-
-FORKED = "the authority's log was changed behind its signature; the evidence is kept: tell who audits the authority"
-
-ALERTS = frozenset({Indication.OWN_CASE, Indication.F1, Indication.F2})
-"""What the carrier acknowledges for good; anything else may come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +71,19 @@ class Box:
         self.clock = clock
         self.on_change: Callable[[], None] = lambda: None
         """Called when something that the control interface shows may have changed."""
-        self.hardware_problem: Callable[[], str] = lambda: ""
-        """Asks why a light, buzzer or button does not work; empty when all is well."""
         self.asks: Callable[[Callable[[], None]], None] = lambda act: act()
         """Does what was asked for once the carrier agrees; at once where the one who calls is trusted to have asked."""
-        self.awaits_yes = False
-        """Whether such a question is open."""
-        self.storage_damage: Callable[[], str] = lambda: ""
-        """Asks for a damaged database that was set aside; empty when there is none."""
         self._exchange = Exchange(device, clock, spool, self._tell)
         self._indicator = indicator
         self._recorder = recorder
         self._rhythm = rhythm
-        self._store_problem = ""
-        self._button_is_stuck = False
-        self._noted: Indication | None = None
-        """The trouble that the carrier has taken note of; forgotten when something else is shown."""
         self._looks: int | None = -1
         self._renewed = asyncio.Event()
         self._missed = 0
-        self._nearby = 0
-        """Counted once a tick: it takes a look at everybody present."""
         self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         (self._paused if device.is_paused() else self._resumed).set()
+        self.condition = Condition(device, radio, clock, self._exchange, recorder, rhythm.stale_after)
+        self.condition.is_paused = self._paused.is_set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -111,6 +95,7 @@ class Box:
     def adopt(self, settings: Settings, rhythm: Rhythm) -> None:
         """The operator chose anew: see Device.adopt."""
         self._rhythm = rhythm
+        self.condition.stale_after = rhythm.stale_after
         self.device.adopt(settings)
         self._tell()
 
@@ -156,7 +141,7 @@ class Box:
                     # An identifier whose key is not stored could never be published, and one that is over would link
                     # its carrier's ways: better silent than either.
                     await self.radio.advertise(None)
-                    self._note_store_failure(error)
+                    self.condition.note_store_failure(error)
             await self.clock.sleep_until(wait_until)
 
     async def _inbox(self) -> None:
@@ -166,7 +151,7 @@ class Box:
                 self._exchange.lay_out_uploads()
                 self._exchange.lay_out_chaff(self._rhythm.chaff)
             except StoreError as error:
-                self._note_store_failure(error)
+                self.condition.note_store_failure(error)
             await self.clock.sleep_until(self.clock.now() + LOOK)
 
     async def _tick(self) -> None:
@@ -175,11 +160,11 @@ class Box:
             self._note_missed()
             try:
                 self.device.tick(at)
-                self._note_store_well()
+                self.condition.note_store_well()
             except StoreError as error:
-                self._note_store_failure(error)
+                self.condition.note_store_failure(error)
             self._recorder.look(at)
-            self._nearby = self.device.nearby(at)
+            self.condition.count(at)
             self._tell()
             await self.clock.sleep_until(at - at % self._rhythm.tick + self._rhythm.tick)
 
@@ -190,74 +175,16 @@ class Box:
         self.device.miss(missed - self._missed if missed >= self._missed else missed)
         self._missed = missed
 
-    # what it shows
-
     def _tell(self) -> None:
         """Light and bus, at once: news of a case must not wait for the next tick."""
-        self._indicator.show(*self.shown())
+        self._indicator.show(*self.condition.shown())
         self.on_change()
-
-    def shown(self) -> tuple[Indication, bool]:
-        """What the light shows, and whether the carrier has taken note of it."""
-        indication = self.indication()
-        if indication is not self._noted:
-            self._noted = None
-        return indication, self._noted is not None or self._is_acknowledged()
-
-    def _is_acknowledged(self) -> bool:
-        return self.indication() in ALERTS and self.device.alert().acknowledged
-
-    def indication(self) -> Indication:
-        """The one state that the light shows, the weightiest of those that hold."""
-        health = self.radio.health()
-        issued = self.device.keys_issued()
-        tier = self.device.alert().tier
-        states = {
-            Indication.OWN_CASE: tier is Tier.F0,
-            Indication.F1: tier is Tier.F1,
-            Indication.F2: tier is Tier.F2,
-            Indication.CLOCK_UNKNOWN: not self.clock.is_synchronized(),
-            Indication.STORAGE_FAULT: bool(self._store_problem or self.storage_damage()),
-            Indication.PAUSED: self._paused.is_set(),
-            Indication.CANNOT_HEAR: not health.hearing,
-            Indication.CANNOT_ADVERTISE: not health.advertising,
-            Indication.KEYS_STALE: issued is None or bool(self._list_problem()),
-            Indication.BUTTON_STUCK: self._button_is_stuck,
-            Indication.SOMEONE_NEAR: self._nearby > 0,
-        }
-        return weightiest(indication for indication, holds in states.items() if holds)
 
     # what the carrier may ask, as control.interface.ControlledDaemon lists it
 
     def status(self) -> StatusReport:
         """How the box is."""
-        health = self.radio.health()
-        tier = self.device.alert().tier
-        last = self.device.last_upload()
-        issued = self.device.keys_issued()
-        indication = self.indication()
-        return StatusReport(
-            version=__version__,
-            protocol=self.device.protocol_name,
-            alert_level=tier.name if tier in (Tier.F1, Tier.F2) else None,
-            own_tier=last.tier.name
-            if last is not None and last.state == "accepted" and last.tier is not None
-            else None,
-            indication=indication.name,
-            sentence=indication.sentence,
-            nearby=self._nearby,
-            keys_updated_at=None if issued is None else issued // 1000,
-            log_size=self.device.witness.size,
-            log_root=self.device.witness.root.hex(),
-            last_upload="unconfirmed" if self.awaits_yes else None if last is None else last.state,
-            last_upload_problem="" if last is None else last.problem,
-            hearing=health.hearing,
-            advertising=health.advertising,
-            paused=self._paused.is_set(),
-            recording=self._recorder.is_on,
-            acknowledged=self._noted is indication or self._is_acknowledged(),
-            problems=tuple(filter(None, self._problems(health))),
-        )
+        return self.condition.status()
 
     def encounters(self) -> list[EncounterDay]:
         """Totals of each day kept, newest first."""
@@ -313,13 +240,9 @@ class Box:
         """Before its time."""
         self._recorder.end()
 
-    @property
-    def is_paused(self) -> bool:
-        return self._paused.is_set()
-
     def note_button(self, *, is_stuck: bool) -> None:
         """A button is pressed without end, or is free again."""
-        self._button_is_stuck = is_stuck
+        self.condition.button_is_stuck = is_stuck
         if is_stuck:
             log.warning("%s", Indication.BUTTON_STUCK.sentence)
         self._tell()
@@ -329,6 +252,7 @@ class Box:
         self.device.pause()
         self._resumed.clear()
         self._paused.set()
+        self.condition.is_paused = True
         self._renewed.set()
         log.info("paused by the carrier", extra=Event.PAUSE.fields())
         self._tell()
@@ -337,6 +261,7 @@ class Box:
         """End a pause."""
         self.device.resume()
         self._paused.clear()
+        self.condition.is_paused = False
         self._resumed.set()
         log.info("resumed by the carrier", extra=Event.PAUSE.fields())
         self._tell()
@@ -345,7 +270,7 @@ class Box:
         """The carrier has taken note of what is shown: it calls for attention no more, until something new comes. Of an
         alert that is remembered over a restart."""
         self.device.acknowledge()
-        self._noted = self.indication() if self.indication() not in ALERTS else None
+        self.condition.acknowledge()
         log.info("acknowledged by the carrier")
         self._tell()
 
@@ -367,7 +292,7 @@ class Box:
     def _renew(self) -> None:
         """What is on the air comes from a key that is no more: another one, at once."""
         self._renewed.set()
-        self._nearby = self.device.nearby(self.clock.now())
+        self.condition.count(self.clock.now())
         self._tell()
 
     def selftest(self) -> SelfTestReport:
@@ -375,30 +300,6 @@ class Box:
         log.info("self-test of the light begins")
         played = self._indicator.selftest()
         return SelfTestReport(played.each / 1000, played.parts)
-
-    def _problems(self, health: RadioHealth) -> Iterator[str]:
-        yield from (health.problem, health.degraded, self._store_problem, self.storage_damage())
-        yield self._exchange.problem
-        yield self._list_problem()
-        if self.device.witness.fork() is not None:
-            yield FORKED
-        yield self.hardware_problem()
-
-    def _list_problem(self) -> str:
-        # A clock that nobody set may stand anywhere.
-        if not self.clock.is_synchronized():
-            return ""
-        return self.device.list_problem(self.clock.now(), self._rhythm.stale_after)
-
-    def _note_store_failure(self, error: BluezonedError) -> None:
-        if not self._store_problem:
-            log.error("%s", error, extra=Event.STORAGE_FAULT.fields())
-        self._store_problem = str(error)
-
-    def _note_store_well(self) -> None:
-        if self._store_problem:
-            log.info("the storage is well again; nothing that was under way is lost")
-        self._store_problem = ""
 
 
 def _date(day: int) -> date:

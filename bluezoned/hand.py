@@ -61,7 +61,7 @@ class Hand:
         if self._reader is not None:
             self._reader.spoil()
         self._question = _Question(act, self._clock.elapsed() + self._patience)
-        self._box.awaits_yes = True
+        self._box.condition.awaits_yes = True
         log.info("the box asks its carrier to hold the button for yes")
         self._light_question()
         self._wait_anew()
@@ -105,13 +105,13 @@ class Hand:
                 case Gesture.HOLD if self._question is not None:
                     act = self._question.act
                     self._question = None
-                    self._box.awaits_yes = False
+                    self._box.condition.awaits_yes = False
                     self._light_question()
                     self._do(act)
                 case Gesture.HOLD:
                     self._answer(Answer.REFUSED)
                 case Gesture.HOLD_BOTH:
-                    self._do(self._box.resume if self._box.is_paused else self._box.pause)
+                    self._do(self._box.resume if self._box.condition.is_paused else self._box.pause)
                 case Gesture.ERASE if self._erase_hours:
                     self._do(lambda: self._box.erase_last(self._erase_hours))
                 case Gesture.ERASE:
@@ -130,7 +130,7 @@ class Hand:
 
     def _close(self, why: str) -> None:
         self._question = None
-        self._box.awaits_yes = False
+        self._box.condition.awaits_yes = False
         log.info("%s", why)
         self._light_question()
         self._answer(Answer.REFUSED)

@@ -37,6 +37,7 @@ PROGRAMS = {
     "hardware",
     "hand",
     "box",
+    "condition",
     "assembly",
     "exchange",
     "recorder",

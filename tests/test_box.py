@@ -104,7 +104,7 @@ async def test_a_list_that_is_renewed_no_more_is_told_and_is_no_all_clear(box: B
     for index, age in ((short, DAY // 2 - 1), (short, DAY // 2), (lasting, DAY), (lasting, DAY + 2)):
         box.device.apply_index(key_index.write(index, AUTHORITY_KEY))
         await clock.advance(start + age)
-        told.append((box.indication(), box.status().problems))
+        told.append((box.condition.indication(), box.status().problems))
 
     assert told == [
         (Indication.ALL_WELL, ()),

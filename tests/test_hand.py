@@ -38,7 +38,7 @@ class Desk:
         self.box = box
         self.clock = clock
         self.output = OutputOnPaper(clock)
-        self.signaller = Signaller(self.output, clock, Manner(good_for=DAY), box.shown)
+        self.signaller = Signaller(self.output, clock, Manner(good_for=DAY), box.condition.shown)
         self.hand = Hand(box, clock, self.signaller, PATIENCE, erase_hours=4)
         self.done: list[str] = []
 
@@ -81,12 +81,12 @@ async def at_work(tmp_path: Path, pressed: tuple[bool, ...] = (False, False)) ->
 
 async def test_a_press_takes_note_of_what_is_shown(tmp_path: Path) -> None:
     async with at_work(tmp_path) as desk:
-        before = desk.box.shown()
+        before = desk.box.condition.shown()
         await desk.hold(200)
         await desk.pass_time(3000)
 
         assert before == (Indication.KEYS_STALE, False)
-        assert desk.box.shown() == (Indication.KEYS_STALE, True)
+        assert desk.box.condition.shown() == (Indication.KEYS_STALE, True)
         assert desk.answered(Answer.DONE)
 
 
@@ -125,7 +125,7 @@ async def test_less_than_a_hold_is_no_yes(tmp_path: Path, length: int) -> None:
 
         assert desk.done == []
         assert desk.answered(Answer.REFUSED)
-        assert not desk.box.awaits_yes
+        assert not desk.box.condition.awaits_yes
 
 
 async def test_a_hold_that_began_before_the_question_is_no_yes(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ async def test_a_question_closes_by_itself(tmp_path: Path) -> None:
     async with at_work(tmp_path) as desk:
         desk.hand.ask(lambda: desk.done.append("yes"))
         await desk.pass_time(PATIENCE + 1)
-        closed = not desk.box.awaits_yes
+        closed = not desk.box.condition.awaits_yes
         await desk.hold(5000)
 
         assert closed
@@ -170,24 +170,24 @@ async def test_a_stuck_button_is_told_until_it_is_free(tmp_path: Path, caplog: p
     async with at_work(tmp_path, pressed=(False, True)) as desk:
         desk.box.device.keys_issued = desk.clock.now  # type: ignore[method-assign]
         await desk.pass_time(16_000)
-        stuck = desk.box.indication()
+        stuck = desk.box.condition.indication()
         desk.hand.feel(1, False)
         await desk.pass_time(1000)
 
         assert stuck is Indication.BUTTON_STUCK
         warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert warned == [Indication.BUTTON_STUCK.sentence]
-        assert desk.box.indication() is Indication.ALL_WELL
+        assert desk.box.condition.indication() is Indication.ALL_WELL
 
 
 async def test_both_buttons_pause_and_resume(tmp_path: Path) -> None:
     async with at_work(tmp_path) as desk:
         await desk.hold(3500, 0, 1)
-        paused = (desk.box.is_paused, desk.box.indication())
+        paused = (desk.box.condition.is_paused, desk.box.condition.indication())
         await desk.hold(3500, 1, 0)
 
         assert paused == (True, Indication.PAUSED)
-        assert not desk.box.is_paused
+        assert not desk.box.condition.is_paused
 
 
 async def test_five_presses_and_a_hold_unlearn_the_last_hours(tmp_path: Path) -> None:
