@@ -27,6 +27,13 @@ ENVIRONMENT = "BLUEZONED_"
 MOST_BYTES = 1 << 20
 """Of one file. A settings file is 10 KB; a megabyte is a mistaken path."""
 
+TOML_ERRORS = (ValueError, RecursionError)
+"""What tomllib raises: its own error, and these for a number of thousands of digits and for values deep in others."""
+
+MOST_LINES = 100
+"""Of one statement whose line is told. Finding its end costs the square of it: a list of 3000 lines took 18 s, at a
+boot. A PEM has fifteen."""
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -149,7 +156,7 @@ def _read_file(path: Path, reading: _Reading) -> None:
         return
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except TOML_ERRORS as error:
         reading.refuse(_Place(str(path), error_line(error, text)), "", f"is not TOML: {error}", Kind.NOT_TOML)
         return
     _read_document(document, key_lines(text), str(path), reading)
@@ -281,7 +288,7 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """Line (from 1) on which each key of a valid TOML text is set, by path.
 
     The TOML parser itself finds the ends: lines are added until they parse alone, so that no key is seen inside a
-    text of several lines.
+    text of several lines. What follows a statement of more than MOST_LINES has no line.
     """
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
@@ -289,10 +296,12 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         if not statement:
             start = number
+        if number - start >= MOST_LINES:
+            break
         statement += line
         try:
             parsed = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
+        except TOML_ERRORS:
             continue
         if statement.lstrip().startswith("["):
             table = max(_paths(parsed), key=len)
@@ -304,18 +313,22 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
-def _paths(value: object) -> Iterator[tuple[str, ...]]:
-    """Every path into nested tables, the inner ones too."""
+def _paths(value: object, depth: int = 4) -> Iterator[tuple[str, ...]]:
+    """Every path into nested tables, the inner ones too, down to `depth`. A setting lies two deep; a line of dots would
+    lead down thousands."""
     inner = value[0] if isinstance(value, list) and value else value
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and depth:
         for key, below in inner.items():
             yield (key,)
-            for path in _paths(below):
+            for path in _paths(below, depth - 1):
                 yield (key, *path)
 
 
-def error_line(error: tomllib.TOMLDecodeError, text: str) -> int:
-    """Where the parser stopped, from 1. Before Python 3.14 it tells the line in its text alone."""
+def error_line(error: Exception, text: str) -> int | None:
+    """Where the parser stopped, from 1; None when it does not say. Before Python 3.14 it tells the line in its text
+    alone."""
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return None
     told = re.search(r"at line (\d+)", str(error))
     return int(told[1]) if told else len(text.splitlines())
 

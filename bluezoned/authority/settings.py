@@ -184,7 +184,7 @@ def read(path: Path) -> Settings:
     try:
         text = path.read_text() if path.exists() else ""
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except config_source.TOML_ERRORS as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

@@ -80,11 +80,12 @@ def read(content: bytes) -> Wishes:
         return wishes
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        # What is too deep to be written back, its secret erased, is not taken over either.
+        _value(document)
+    except config_source.TOML_ERRORS as error:
         line = config_source.error_line(error, text)
-        curly = re.search(
-            "[\u201c-\u201e\u2018\u2019]", text.split("\n")[line - 1] if line <= text.count("\n") + 1 else ""
-        )
+        written = text.split("\n")
+        curly = line and line <= len(written) and re.search("[\u201c-\u201e\u2018\u2019]", written[line - 1])
         wishes.problems.append(
             Problem(Kind.CURLY_QUOTES, line) if curly else Problem(Kind.NOT_TOML, line, said=str(error))
         )
@@ -180,7 +181,7 @@ def _take_settings(document: Mapping[str, Any], lines: Mapping[tuple[str, ...], 
             continue
         problems = [_from_settings(mistake, lines) for mistake in config_source.mistakes({section: table})]
         key = table.get("public_key", "") if isinstance(table, dict) else ""
-        is_pem = section == "authority" and key and not key.startswith("/")
+        is_pem = section == "authority" and isinstance(key, str) and key and not key.startswith("/")
         if is_pem and not problems and not isinstance(_public_key(key), ec.EllipticCurvePublicKey):
             problems.append(Problem(Kind.AUTHORITY_KEY, lines.get((section, "public_key"))))
         wishes.problems += problems
@@ -202,12 +203,30 @@ def _public_key(pem: str) -> object:
 
 
 def drop_in(settings: Mapping[str, Mapping[str, object]]) -> str:
-    """The ordinary settings as a file for bluezoned.toml.d. JSON's values are TOML's too."""
+    """The ordinary settings as a file for bluezoned.toml.d."""
     lines = ["# From bluezoned.toml on the boot partition.\n"]
     for section, options in settings.items():
-        lines.append(f"\n[{section}]\n")
-        lines += [f"{option} = {json.dumps(value, ensure_ascii=False)}\n" for option, value in options.items()]
+        lines.append(f"\n[{_key(section)}]\n")
+        lines += [f"{_key(option)} = {_value(value)}\n" for option, value in options.items()]
     return "".join(lines)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    """As TOML writes it. Its texts are JSON's but for one control character, its truths JSON's too."""
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_key(name)} = {_value(inner)}' for name, inner in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+        case str() | bool():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case _:
+            # Numbers and dates; repr of a number is what TOML reads, with its nan and inf.
+            return repr(value) if isinstance(value, int | float) else str(value)
 
 
 def without_secrets(text: str, document: Mapping[str, Any], taken: set[str]) -> str:
@@ -221,7 +240,7 @@ def without_secrets(text: str, document: Mapping[str, Any], taken: set[str]) -> 
         written[line - 1] = f'password = "{IMPORTED}"'
         return "\n".join(written)
     anew = {**document, "wifi": {**document["wifi"], "password": IMPORTED}}
-    plain = [f"{name} = {json.dumps(value)}\n" for name, value in anew.items() if not isinstance(value, dict)]
+    plain = [f"{_key(name)} = {_value(value)}\n" for name, value in anew.items() if not isinstance(value, dict)]
     return "".join(plain) + drop_in({name: value for name, value in anew.items() if isinstance(value, dict)})
 
 
