@@ -22,6 +22,8 @@ ROOT = HERE.parents[1]
 BUILT = ROOT / "build" / "image"
 BUILDER = BUILT / "builder"
 INSIDE = (ROOT / "image" / "inside.sh", BUILDER.resolve())
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""Before a machine's command: a run that is killed leaves no machine behind."""
 OFFSET = "@@4M"
 """Of the boot partition."""
 
@@ -166,7 +168,7 @@ def booted(
     """From `disk`, else from the card's own file."""
     words = command(board, card, units, disk or str(card.image), more)
     process = subprocess.Popen(
-        [*INSIDE, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*ENDS_WITH_US, *INSIDE, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     machine = Machine(process, card.place / "console.log")
     try:

@@ -13,9 +13,11 @@ boot to its end. A card's own controller may do worse than lose what it was not 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -174,6 +176,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--proof", type=int, default=10, help="come up after every so many")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     place = Path(tempfile.mkdtemp(prefix="plug-", dir=BUILT))
     try:
         card = Card(place, "2560M")
@@ -185,7 +188,8 @@ def main() -> int:
         print(json.dumps(asdict(outcome), indent=1))
         return 1 if outcome.problems else 0
     finally:
-        shutil.copy(place / "console.log", BUILT / "plug-console.log")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(place / "console.log", BUILT / "plug-console.log")
         shutil.rmtree(place)
 
 

@@ -190,7 +190,7 @@ def order(command: str, seconds: float, show: bool = True) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """pytest in the machine; its status. The results come home in any case."""
+    """pytest in the machine; its status. The results come home, unless somebody ends it."""
     carried = SHARE / "tree"
     shutil.rmtree(carried, ignore_errors=True)
     carried.mkdir()
@@ -209,12 +209,20 @@ def run(arguments: list[str]) -> int:
     # Compiled once, and not by each of the programs under emulation.
     order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; python3 -m compileall -q -j 2 /opt/tree/bluezoned", 600)
     try:
-        return order(f"cd /opt/tree && {pytest}", TESTS_S)
-    finally:
-        order(COLLECT, 600, show=False)
-        shutil.rmtree(RESULTS, ignore_errors=True)
-        shutil.copytree(SHARE / "results", RESULTS)
-        say(f"air log, journal and junit.xml are in {RESULTS}")
+        status = order(f"cd /opt/tree && {pytest}", TESTS_S)
+    except HarnessError:
+        bring_home()
+        raise
+    bring_home()
+    return status
+
+
+def bring_home() -> None:
+    """What was logged, when the machine is done with what was ordered before."""
+    order(COLLECT, 600, show=False)
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    shutil.copytree(SHARE / "results", RESULTS)
+    say(f"air log, journal and junit.xml are in {RESULTS}")
 
 
 def _quoted(word: str) -> str:
@@ -229,16 +237,21 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=1, help="how often the tests are run, in one machine")
     given, rest = parser.parse_known_args()
     WORK.mkdir(parents=True, exist_ok=True)
+    # Ended by SIGTERM too, `test` leaves no machine behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if given.verb in ("test", "up"):
             install_tools()
-            boot(image(given.suite), given.memory)
+            place = image(given.suite)
         match given.verb:
             case "test":
                 try:
+                    boot(place, given.memory)
                     return max(run(rest) for _ in range(given.repeat))
                 finally:
                     down()
+            case "up":
+                boot(place, given.memory)
             case "run":
                 return run(rest)
             case "shell":
