@@ -225,3 +225,35 @@ def test_worker_that_dies_is_started_again_and_all_stop_politely(tmp_path: Path,
     finally:
         served.terminate()
         assert served.wait(60) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_in_its_first_publication_it_ends_that_and_leaves_no_lease(
+    ward_directory: Path, workers: int, how: signal.Signals
+) -> None:
+    # Nothing is read of a pipe until somebody writes: so long lasts the publication.
+    log = ward_directory / "public" / "log"
+    log.parent.mkdir(exist_ok=True)
+    os.mkfifo(log)
+    served = subprocess.Popen(
+        (program("bluezone-authority"), "serve", "--data", ward_directory, "--port", str(free_port()),
+         "--workers", str(workers))
+    )  # fmt: skip
+    pipe = None
+    while pipe is None:
+        assert served.poll() is None
+        with suppress(OSError):  # nobody reads it yet
+            pipe = os.open(log, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    served.send_signal(how)
+    log.unlink()
+    os.close(pipe)
+
+    assert served.wait(60) == 0
+    house = open_house(ward_directory, os.urandom)
+    try:
+        assert house.publisher.publish(int(time.time() * 1000)) is not None
+        assert (ward_directory / "public" / "index").exists()
+    finally:
+        house.close()

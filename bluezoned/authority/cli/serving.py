@@ -104,15 +104,19 @@ async def _serve(
             timeout_graceful_shutdown=10,
             server_header=False,
         )
+        serving = _Server(config)
+        # Before anything is published: who is stopped in the midst of that ends it and gives its lease back.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, serving.handle_exit, number, None)
         await server.publish_once(house, clock)
+        if serving.should_exit:
+            service.notify_stopping()
+            return
         if not house.personnel.is_staffed() and "JOURNAL_STREAM" not in os.environ:
             # Not into the journal, which more people read than may be administrators: `init` has said it too.
             portal = house.settings.portal.origin or f"http://localhost:{listener.getsockname()[1]}"
             word = in_groups(house.personnel.setup_word)
             click.echo(f"nobody works here yet: open {portal}/portal/ and type the set-up word {word}")
-        serving = _Server(config)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, serving.handle_exit, number, None)
         working = [
             asyncio.create_task(server.publish_for_ever(house, clock)),
             asyncio.create_task(follow_for_ever(house, clock)),
