@@ -27,6 +27,7 @@ from bluezoned.errors import RadioError, StoreError
 from bluezoned.event import Event
 from bluezoned.exchange import Exchange
 from bluezoned.feed.spool import Spool
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.radio.radio import Radio
 from bluezoned.recorder import Recorder
 from bluezoned.tracing.calibration import LevelWindow
@@ -204,6 +205,10 @@ class Box:
             )
             for e in self.device.exposures()
         ]
+
+    def fork(self) -> ForkEvidence | None:
+        """Two signed logs of the authority that contradict each other; None when none were seen."""
+        return self.device.witness.fork()
 
     def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
         """The carrier's yes, to the keys of all days or of some `hours` (seconds UTC): see Device.consent. The upload

@@ -20,7 +20,10 @@ from bluezoned.tracing.device import Device
 
 log = logging.getLogger(__name__)
 
-FORKED = "the authority's log was changed behind its signature; the evidence is kept: tell who audits the authority"
+FORKED = (
+    "the authority signed two logs that contradict each other: "
+    "give the evidence (bluezonectl fork --json) to who audits the authority"
+)
 
 ALERTS = frozenset({Indication.OWN_CASE, Indication.F1, Indication.F2})
 """What the carrier acknowledges for good; anything else may come back."""
@@ -138,7 +141,7 @@ class Condition:
         yield from (health.problem, health.degraded, self._store_problem, self.storage_damage())
         yield self._exchange.problem
         yield self._list_problem()
-        if self._device.witness.fork() is not None:
+        if self._device.witness.has_fork():
             yield FORKED
         yield self.hardware_problem()
 

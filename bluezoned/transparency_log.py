@@ -134,6 +134,23 @@ def continued(log: TransparencyLog, seen: Frontier, archive: Sequence[bytes] = (
     return after
 
 
+def contradicts_itself(log: TransparencyLog) -> bool:
+    """Whether its own leaves have another root than it says."""
+    return Frontier(log.first, log.peaks).extended(log.leaves).root() != log.root
+
+
+def contradict(earlier: TransparencyLog, later: TransparencyLog) -> bool:
+    """Whether no tree has both as its past and present: who signed both has shown two histories. `later` is not the
+    shorter one. AuthorityError when it no longer tells the leaves from the end of `earlier` on."""
+    if contradicts_itself(later):
+        return True
+    if earlier.size < later.first:
+        raise AuthorityError("the two logs are too far apart to be compared: the later one tells only the leaves from "
+                             f"{later.first} on, and the earlier one ends with {earlier.size}")  # fmt: skip
+    then = Frontier(later.first, later.peaks).extended(later.leaves[: earlier.size - later.first])
+    return then.root() != earlier.root
+
+
 def commitment(salt: bytes, code_digest: bytes) -> bytes:
     """To one issued code: 32 bytes that tell nothing until salt (32 bytes) and digest (32 bytes) are shown."""
     return hashlib.sha256(salt + code_digest).digest()

@@ -25,6 +25,7 @@ WIRE = {
     "protobuf",
     "signed_document",
     "transparency_log",
+    "fork_evidence",
     "upload",
 }
 EDGES = {"radio", "alert", "feed", "control", "authority"}

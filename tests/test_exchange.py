@@ -13,6 +13,7 @@ from bluezoned import key_export, key_index, merkle_tree, transparency_log, uplo
 from bluezoned.clock import ManualClock
 from bluezoned.exchange import Exchange
 from bluezoned.feed.spool import Spool
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.key_export import KeyExport
 from bluezoned.key_index import KeyIndex
 from bluezoned.merkle_tree import Frontier
@@ -90,7 +91,8 @@ async def test_a_signed_batch_that_no_log_tells_is_refused(box: Box) -> None:
 
 async def test_a_fork_is_told_and_changes_nothing(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    box.spool.inbox.write("log", signed(5))
+    believed = signed(5)
+    box.spool.inbox.write("log", believed)
     await box.look()
     before = box.device.witness.root
     box.spool.inbox.write("log", signed(7, "another"))
@@ -98,7 +100,7 @@ async def test_a_fork_is_told_and_changes_nothing(box: Box, caplog: pytest.LogCa
     await box.look()
 
     assert (box.device.witness.size, box.device.witness.root) == (5, before)
-    assert box.device.witness.fork() == signed_fork(box)
+    assert box.device.witness.fork() == ForkEvidence(signed_fork(box), believed)
     assert "contradicts what was signed before" in box.exchange.problem
     assert "contradicts what was signed before" in caplog.text
 

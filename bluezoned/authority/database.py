@@ -18,7 +18,7 @@ from bluezoned.errors import ConfigError, StoreError
 
 METADATA = MetaData()
 
-NEWEST = "0010"
+NEWEST = "0011"
 """The last revision in migrations/versions. Compared as text: four digits, counting up."""
 
 _POOL = 8

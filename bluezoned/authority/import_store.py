@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from bluezoned.authority.key_store import KeyRecords
 from bluezoned.authority.tables import key as _key
 from bluezoned.authority.tables import subscription as _subscription
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.merkle_tree import HASH_SIZE, Frontier
 from bluezoned.protocols.protocol import DiagnosisKey, Tier
 
@@ -68,8 +69,8 @@ class Subscription:
     """ms, the last visit that went well; 0 before the first."""
     problem: str
     """Of the last visit, in words; empty when it went well."""
-    fork: bytes | None
-    """The newest signed log that contradicts what was seen."""
+    fork: ForkEvidence | None
+    """The newest signed log that contradicts what was seen, and the last that had been."""
 
 
 class SubscriptionRecords:
@@ -98,8 +99,9 @@ class SubscriptionRecords:
     def took(self, name: str, sequence: int) -> None:
         self._change(name, newest_batch=sequence)
 
-    def saw_log(self, name: str, seen: Frontier) -> None:
-        self._change(name, seen_size=seen.size, seen_peaks=b"".join(seen.peaks))
+    def saw_log(self, name: str, seen: Frontier, content: bytes) -> None:
+        """content: the signed log."""
+        self._change(name, seen_size=seen.size, seen_peaks=b"".join(seen.peaks), seen_log=content)
 
     def saw_index(self, name: str, sequence: int, issued: int, at: int) -> None:
         """All of it, in a visit at `at` (ms)."""
@@ -109,7 +111,8 @@ class SubscriptionRecords:
         self._change(name, problem=problem)
 
     def keep_fork(self, name: str, content: bytes) -> None:
-        self._change(name, fork=content)
+        """With the log that it contradicts."""
+        self._change(name, fork=content, before_fork=_subscription.c.seen_log)
 
     def _change(self, name: str, **values: Any) -> None:
         self._db.execute(update(_subscription).where(_subscription.c.name == name).values(**values))
@@ -128,5 +131,9 @@ def _subscribed(row: Any) -> Subscription:
         row.newest_batch,
         row.visited,
         row.problem,
-        None if row.fork is None else bytes(row.fork),
+        None if row.fork is None else ForkEvidence(bytes(row.fork), _whole(row.before_fork)),
     )
+
+
+def _whole(value: bytes | None) -> bytes | None:
+    return None if value is None else bytes(value)

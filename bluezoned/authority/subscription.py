@@ -18,6 +18,7 @@ from bluezoned.authority.imports import Imported, ImportRefused, Imports, requir
 from bluezoned.authority.staff import Actor
 from bluezoned.authority.store import Store
 from bluezoned.errors import AuthorityError
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.key_index import KeyIndex
 from bluezoned.protocols.protocol import Tier
 from bluezoned.transparency_log import Contradiction, LogError, TransparencyLog
@@ -61,6 +62,16 @@ class Subscriptions:
         with self.store.snapshot() as seen:
             return SubscriptionRecords(seen.connection).all()
 
+    def fork(self, name: str) -> ForkEvidence:
+        """ImportRefused when there is no such subscription, or none was seen of it."""
+        with self.store.snapshot() as seen:
+            subscription = SubscriptionRecords(seen.connection).one(name)
+        if subscription is None:
+            raise ImportRefused("there is no such subscription")
+        if subscription.fork is None:
+            raise ImportRefused("every log that was seen of it continues the one before: there is no fork")
+        return subscription.fork
+
     def judge(
         self, subscription: Subscription, index_content: bytes, log_content: bytes, tiles: Sequence[bytes], at: int
     ) -> Word:
@@ -83,7 +94,7 @@ class Subscriptions:
                     SubscriptionRecords(transaction.connection).keep_fork(subscription.name, log_content)
             raise
         with self.store.transaction() as transaction:
-            SubscriptionRecords(transaction.connection).saw_log(subscription.name, seen)
+            SubscriptionRecords(transaction.connection).saw_log(subscription.name, seen, log_content)
         index = key_index.read(index_content, signer)
         if (index.sequence, index.issued) < (subscription.sequence, subscription.issued):
             raise AuthorityError("the index is older than one seen before: the server or a mirror is turned back")

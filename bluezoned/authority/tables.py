@@ -142,6 +142,8 @@ subscription = Table(
     Column("visited", BigInteger, nullable=False),
     Column("problem", String, nullable=False),
     Column("fork", LargeBinary),
+    Column("seen_log", LargeBinary),
+    Column("before_fork", LargeBinary),
 )
 """Other authorities whose batches are taken in, and what has been seen of them. None is forgotten for its age: they are
 no persons, and what was seen of a log is what a fork is told by."""

@@ -1,4 +1,4 @@
-"""inspect-export: what can be asked of a file without a box."""
+"""inspect-export, inspect-fork: what can be asked of a file without a box."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from bluezoned import key_export
-from bluezoned.cli.context import FAILED, Context, instant, json_option, table
+from bluezoned import fork_evidence, key_export
+from bluezoned.cli.context import FAILED, Context, fail, instant, json_option, table
+from bluezoned.errors import BluezonedError
+from bluezoned.fork_evidence import Head
 
 
 @click.command("inspect-export")
@@ -43,7 +45,46 @@ def inspect_export(context: Context, file: Path, public_key: Path | None) -> Non
         sys.exit(FAILED)
 
 
-COMMANDS = (inspect_export,)
+@click.command("inspect-fork")
+@json_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--public-key",
+    "public_key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="PEM file of the authority's key, from a source that is not in doubt.",
+)
+@click.pass_obj
+def inspect_fork(context: Context, file: Path, public_key: Path) -> None:
+    """Whether FILE, written by `fork --json`, proves that the authority signed two logs that contradict each other.
+
+    As JSON: `is_fork`; `fork`, the log that was refused, and `seen`, the one that had been believed or null, each with
+    `authority`, `at` (ms UTC), `size` (leaves) and `root`.
+
+    Exit status 1 unless it does: also when a signature is wrong or the two are too far apart to be compared.
+    """
+    try:
+        judgement = fork_evidence.judge(fork_evidence.read(file.read_bytes()), _read_public_key(public_key))
+    except BluezonedError as error:
+        fail(str(error), FAILED)
+    verdict = "proven: the authority signed both" if judgement.is_fork else "none: both are of one history"
+    context.tell(dataclasses.asdict(judgement), lambda: f"fork: {verdict}\n{worded(judgement.fork, judgement.seen)}")
+    if not judgement.is_fork:
+        sys.exit(FAILED)
+
+
+def worded(fork: Head, seen: Head | None) -> str:
+    """A line for the log that was refused and one for that which had been believed."""
+    lines = (
+        f"{what}: none before" if head is None else
+        f"{what}: {head.size} leaves, root {head.root}, signed {instant(head.at)}"
+        for what, head in (("refused", fork), ("believed", seen))
+    )  # fmt: skip
+    return "\n".join(lines)
+
+
+COMMANDS = (inspect_export, inspect_fork)
 
 
 def _read_public_key(path: Path) -> ec.EllipticCurvePublicKey:

@@ -1,4 +1,4 @@
-"""status, watch, selftest: how the box is, and whether it can say so."""
+"""status, watch, fork, selftest: how the box is, and whether it can say so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 
 import click
 
+from bluezoned import fork_evidence
 from bluezoned.alert.indicator import Indication
 from bluezoned.alert.pattern import GRAMMAR, describe
-from bluezoned.cli.context import EXPOSED, Context, json_option, table
+from bluezoned.cli.context import EXPOSED, FAILED, Context, fail, json_option, table
+from bluezoned.cli.inspection import worded
 from bluezoned.clock import Clock, SystemClock
 from bluezoned.control.proxy import DaemonProxy
 
@@ -71,6 +73,25 @@ def watch(context: Context) -> None:
 @click.command()
 @json_option
 @click.pass_obj
+def fork(context: Context) -> None:
+    """The evidence, when the authority showed this box a log that contradicts what it had signed before.
+
+    As JSON what `inspect-fork` verifies, on any machine: `fork`, the log that was refused, and `seen`, the one that had
+    been believed or null, both as the authority signed them for everybody. Nothing in it tells of this box. Kept for
+    14 days. Exit status 1 when there is none.
+    """
+    evidence = context.ask(lambda daemon: daemon.fork())
+    if evidence is None:
+        fail("every log that was seen continues the one before: there is no fork", FAILED)
+    if context.as_json:
+        click.echo(evidence.write())
+    else:
+        context.tell(None, lambda: worded(*fork_evidence.heads(evidence)))
+
+
+@click.command()
+@json_option
+@click.pass_obj
 def selftest(context: Context) -> None:
     """Play each state of light and sound on the box, and say here which it is.
 
@@ -100,7 +121,7 @@ async def _name_each(clock: Clock, each_s: float) -> None:
         await clock.sleep_until(begun + round(number * each_s * 1000))
 
 
-COMMANDS = (status, watch, selftest)
+COMMANDS = (status, watch, fork, selftest)
 
 
 def _age(issued_s: int | None) -> str:

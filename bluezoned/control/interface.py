@@ -23,6 +23,7 @@ from bluezoned.control import names, report
 from bluezoned.control.names import ErrorName
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import BluezonedError
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.tracing.calibration import LevelWindow
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ class ControlledDaemon(Protocol):
 
     def exposures(self) -> list[ExposureDay]:
         """Days that count for something, newest first."""
+
+    def fork(self) -> ForkEvidence | None:
+        """Two signed logs of the authority that contradict each other; None when none were seen."""
 
     def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
         """The carrier agrees to publish under the authority's code; of some hours alone, from and to in seconds UTC."""
@@ -152,6 +156,11 @@ class DaemonInterface(ServiceInterface):
     @no_type_check
     def GetExposures(self) -> "a(sssuuu)":
         return self._answer("GetExposures", lambda: report.exposure_rows(self._daemon.exposures()))
+
+    @method()
+    @no_type_check
+    def GetFork(self) -> "as":
+        return self._answer("GetFork", lambda: report.fork_values(self._daemon.fork()))
 
     @method()
     @no_type_check

@@ -15,6 +15,7 @@ from bluezoned.bus import BusError, connected
 from bluezoned.control import names, report
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import BluezonedError
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.tracing.calibration import LevelWindow
 
 ANSWER_S = 10.0
@@ -64,6 +65,10 @@ class DaemonProxy:
     async def exposures(self) -> list[ExposureDay]:
         body = await self._call(names.INTERFACE, "GetExposures")
         return _understood(lambda: report.exposure_days(body[0]))
+
+    async def fork(self) -> ForkEvidence | None:
+        (logs,) = await self._call(names.INTERFACE, "GetFork")
+        return _understood(lambda: report.fork(logs))
 
     async def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
         if hours is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.tracing.calibration import LevelWindow
 
 SIGNATURES = {
@@ -36,6 +37,8 @@ ENCOUNTERS = "a(suuu)"
 EXPOSURES = "a(sssuuu)"
 """Day, tier (F1, F2), level (low, high), weighed minutes, the least and the most they may be."""
 
+FORK = "as"
+"""The log that was refused, then the one that had been believed: none, one or two."""
 
 SELF_TEST = "das"
 """Seconds for each indication, parts."""
@@ -189,6 +192,20 @@ def exposure_days(rows: Sequence[Sequence[object]]) -> list[ExposureDay]:
         ExposureDay(date.fromisoformat(_text(day)), _text(tier), _text(level), *map(_number, minutes))
         for day, tier, level, *minutes in rows
     ]
+
+
+def fork_values(evidence: ForkEvidence | None) -> list[str]:
+    """As FORK has them."""
+    logs = () if evidence is None else (evidence.fork, evidence.seen)
+    return [log.decode("ascii") for log in logs if log is not None]
+
+
+def fork(logs: Sequence[object]) -> ForkEvidence | None:
+    """The inverse."""
+    if not logs:
+        return None
+    refused, *believed = (_text(log).encode("ascii") for log in logs)
+    return ForkEvidence(refused, believed[0] if believed else None)
 
 
 def calibration_rows(windows: Iterable[LevelWindow]) -> list[list[object]]:

@@ -400,7 +400,7 @@ class Store:
             self._db.execute("DELETE FROM diagnosis_key WHERE day < ?", (day,))
             self._db.execute("DELETE FROM upload WHERE created < ?", (before,))
             self._db.execute("DELETE FROM batch WHERE applied < ?", (before,))
-            self._db.execute("DELETE FROM fact WHERE name = 'log fork' AND value < ?", (before,))
+            self._db.execute("DELETE FROM fact WHERE name IN ('log fork', 'log before fork') AND value < ?", (before,))
             self._keys.shred(day)
 
     def pack(self, before: int) -> None:

@@ -12,13 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bluezoned import key_rotation, transparency_log
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.key_rotation import Rotation
 from bluezoned.merkle_tree import HASH_SIZE, Frontier
 from bluezoned.tracing.store import Store
 from bluezoned.transparency_log import Contradiction, LogError, TransparencyLog
 
-_FRONTIER, _LOG, _FORK = "log frontier", "log", "log fork"
-"""Facts of the store. The frontier's value is its size and its body the peaks; of the others, the instant `at`."""
+_FRONTIER, _LOG, _FORK, _BEFORE_FORK = "log frontier", "log", "log fork", "log before fork"
+"""Facts of the store. The frontier's value is its size and its body the peaks; of the others, the instant `at`, of the
+two of a fork the later one: who forks a log also chooses the instant in it, and would have it forgotten at once."""
 
 _AUTHORITY = "log authority"
 """Fact: SHA-256 of the key that is pinned. Another one begins another log; a rotated key goes on with this one."""
@@ -47,8 +49,11 @@ class Witness:
             seen = transparency_log.continued(log, self._seen, archive)
         except LogError as error:
             if error.contradiction is Contradiction.FORK:
+                believed = self._store.fact(_LOG) if self._log is not None else None
+                at, before = believed if believed is not None else (0, None)
                 with self._store.transaction():
-                    self._store.put_fact(_FORK, log.at, data)
+                    self._store.put_fact(_FORK, max(at, log.at), data)
+                    self._store.put_fact(_BEFORE_FORK, max(at, log.at), before)
             raise
         with self._store.transaction():
             self._store.put_fact(_FRONTIER, seen.size, b"".join(seen.peaks))
@@ -75,10 +80,16 @@ class Witness:
         """32 bytes, the same on every box that saw as much."""
         return self._seen.root()
 
-    def fork(self) -> bytes | None:
-        """The newest signed log that contradicts what was seen; None when there never was one."""
-        fact = self._store.fact(_FORK)
-        return None if fact is None else fact[1]
+    def has_fork(self) -> bool:
+        """Whether a signed log contradicted what had been seen, within retention."""
+        return self._store.fact(_FORK) is not None
+
+    def fork(self) -> ForkEvidence | None:
+        """The newest such log and the one that it contradicts; None when there is none."""
+        fork, before = self._store.fact(_FORK), self._store.fact(_BEFORE_FORK)
+        if fork is None or fork[1] is None:
+            return None
+        return ForkEvidence(fork[1], before[1] if before is not None else None)
 
     def _remembered_frontier(self) -> Frontier:
         fact = self._store.fact(_FRONTIER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
@@ -21,7 +22,9 @@ from bluezoned.authority.import_store import Subscription
 from bluezoned.authority.imports import Imported, ImportRefused
 from bluezoned.authority.subscription import wanted_tiles
 from bluezoned.authority.verification import HOUR
+from bluezoned.cli.program import main as bluezonectl
 from bluezoned.errors import AuthorityError
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.protocols.protocol import DAY, Tier
 from bluezoned.radio.desk import Desk
 from bluezoned.radio.ether import Ether
@@ -169,14 +172,37 @@ def test_fork_is_refused_and_kept_as_evidence_and_all_else_stays(follower: Follo
     insider.database.close()
     signed = transparency_log.write(forged, signing_key)
 
+    believed = follower.published("log")
+
     with pytest.raises(LogError) as refused:
         follower.visit(NOON + 2 * HOUR, log=signed)
 
     assert refused.value.contradiction is Contradiction.FORK
-    assert follower.state.fork == signed
+    assert follower.state.fork == ForkEvidence(signed, believed)
     assert (follower.state.seen, follower.state.newest_batch) == (before.seen, before.newest_batch)
     follower.tell_one(NOON + 3 * HOUR)
     assert follower.visit(NOON + 3 * HOUR) == Imported(new=1)
+    # Somebody else verifies it, with nothing but the other authority's key.
+    data = ("hue", "--data", str(follower.ward.directory))
+    written = CliRunner().invoke(main, ("fork", *data, "--json"))
+    told = CliRunner().invoke(main, ("fork", *data))
+    evidence, pem = tmp_path / "evidence.json", tmp_path / "hue.pem"
+    evidence.write_text(written.output)
+    pem.write_bytes(follower.hue.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    judged = CliRunner().invoke(bluezonectl, ("inspect-fork", str(evidence), "--public-key", str(pem), "--json"))
+    assert judged.exit_code == 0
+    assert json.loads(judged.output)["is_fork"]
+    assert [line.split()[:2] for line in told.output.splitlines()] == [["refused:", "3"], ["believed:", "1"]]
+
+
+def test_no_fork_is_said(follower: Follower) -> None:
+    follower.tell_one(NOON)
+    follower.visit(NOON)
+
+    for name, why in (("hue", "there is no fork"), ("hanoi", "no such subscription")):
+        asked = CliRunner().invoke(main, ("fork", name, "--data", str(follower.ward.directory), "--json"))
+        assert (asked.exit_code, asked.stdout) == (1, "")
+        assert why in asked.stderr
 
 
 def test_server_that_is_turned_back_is_refused(follower: Follower) -> None:

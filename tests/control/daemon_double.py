@@ -18,6 +18,7 @@ from bluezoned.control.interface import Offer, offered
 from bluezoned.control.proxy import DaemonProxy, reached
 from bluezoned.control.report import EncounterDay, ExposureDay, SelfTestReport, StatusReport
 from bluezoned.errors import BluezonedError
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.tracing.calibration import LevelWindow
 
 StartBus = Callable[[str], tuple[str, "subprocess.Popen[str]"]]
@@ -63,6 +64,7 @@ class Box:
     shown: StatusReport = WELL
     wrong: Exception | None = None
     ill: BluezonedError | None = None
+    evidence: ForkEvidence | None = None
     verbs: list[str] = field(default_factory=list)
 
     def status(self) -> StatusReport:
@@ -77,6 +79,10 @@ class Box:
     def exposures(self) -> list[ExposureDay]:
         self._act("exposures")
         return [ExposureDay(date(2026, 11, 20), "F1", "high", 21, 9, 34)]
+
+    def fork(self) -> ForkEvidence | None:
+        self._act("fork")
+        return self.evidence
 
     def consent(self, code: str, hours: tuple[int, int] | None = None) -> None:
         self._act(f"consent {code}" if hours is None else f"consent {code} from {hours[0]} to {hours[1]}")

@@ -17,6 +17,7 @@ from bluezoned.control.names import ErrorName
 from bluezoned.control.proxy import DaemonRefused
 from bluezoned.control.report import SelfTestReport
 from bluezoned.errors import AuthorityError, BluezonedError, ProtocolError, StoreError
+from bluezoned.fork_evidence import ForkEvidence
 from tests.control import daemon_double
 from tests.control.daemon_double import ALERTED, WELL, Box, both, call
 from tests.introspection import interfaces
@@ -45,6 +46,15 @@ async def test_calibration_crosses_as_counts_and_levels(bus: str, box: Box) -> N
         assert await daemon.calibration() == box.calibration()
 
     assert box.verbs[0] == "calibrate"
+
+
+@pytest.mark.parametrize(
+    "evidence", [None, ForkEvidence(b"refused", None), ForkEvidence(b"refused\n{}\n", b"believed\n{}\n")]
+)
+async def test_evidence_of_a_fork_crosses_to_the_byte(bus: str, box: Box, evidence: ForkEvidence | None) -> None:
+    box.evidence = evidence
+    async with both(bus, box) as (_, daemon):
+        assert await daemon.fork() == evidence
 
 
 async def test_verbs_reach_the_daemon(bus: str, box: Box) -> None:

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bluezoned import merkle_tree, transparency_log
+from bluezoned.fork_evidence import ForkEvidence
 from bluezoned.merkle_tree import Frontier
+from bluezoned.protocols.protocol import DAY
 from bluezoned.signed_document import DocumentError
 from bluezoned.tracing.store import Store
 from bluezoned.tracing.witness import Witness
@@ -45,28 +48,46 @@ def test_what_was_seen_is_remembered_over_a_restart(store: Store, path: Path) ->
 
 def test_a_fork_is_refused_kept_as_evidence_and_changes_nothing(store: Store) -> None:
     witness = Witness(store, PUBLIC_KEY)
-    witness.apply(signed(5), PUBLIC_KEY)
-    before, forked = (witness.size, witness.root), signed(7, "another")
+    believed, forked = signed(5), signed(7, "another")
+    witness.apply(believed, PUBLIC_KEY)
+    before = witness.size, witness.root
 
     with pytest.raises(LogError, match="contradicts"):
         witness.apply(forked, PUBLIC_KEY)
 
     again = Witness(store, PUBLIC_KEY)
     assert (again.size, again.root) == before
-    assert again.fork() == forked
+    assert again.fork() == ForkEvidence(forked, believed)
     assert not again.has_seen(entry(6, "another").batches[0].sha256)
 
 
 def test_the_honest_log_is_still_taken_after_a_fork(store: Store) -> None:
     witness = Witness(store, PUBLIC_KEY)
-    witness.apply(signed(5), PUBLIC_KEY)
+    believed, forked = signed(5), signed(7, "another")
+    witness.apply(believed, PUBLIC_KEY)
     with pytest.raises(LogError):
-        witness.apply(signed(7, "another"), PUBLIC_KEY)
+        witness.apply(forked, PUBLIC_KEY)
 
     witness.apply(signed(8), PUBLIC_KEY)
 
     assert witness.size == 8
-    assert witness.fork() is not None
+    assert witness.fork() == ForkEvidence(forked, believed)
+
+
+def test_evidence_is_kept_as_long_as_all_else_whatever_instant_the_forger_chose(store: Store) -> None:
+    witness = Witness(store, PUBLIC_KEY)
+    honest = log(history(5))
+    witness.apply(transparency_log.write(honest, SIGNING_KEY), PUBLIC_KEY)
+    with pytest.raises(LogError):
+        witness.apply(transparency_log.write(replace(log(history(7, "another")), at=0), SIGNING_KEY), PUBLIC_KEY)
+
+    store.prune(honest.at)
+    kept = witness.fork()
+    store.prune(honest.at + DAY)
+
+    assert kept is not None
+    assert witness.fork() is None
+    assert not witness.has_fork()
 
 
 def test_a_mirror_that_turns_back_is_no_fork(store: Store) -> None:

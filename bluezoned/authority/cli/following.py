@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import click
 
-from bluezoned import config_source
+from bluezoned import config_source, fork_evidence
 from bluezoned.authority.cli.context import (
     FILE,
     answer,
@@ -81,6 +81,26 @@ def subscriptions(data: Path, as_json: bool) -> None:
             visited = instant(each.visited) if each.visited else None
             answer(as_json, {"subscription": each.name, "url": each.url, "newest_batch": each.newest_batch,
                              "visited": visited, "fork": each.fork is not None, "problem": each.problem})  # fmt: skip
+
+
+@click.command()
+@click.argument("name")
+@data_option
+@json_option
+def fork(name: str, data: Path, as_json: bool) -> None:
+    """The evidence that the followed authority NAME showed a log that contradicts what it had signed before.
+
+    With --json it is what `bluezonectl inspect-fork` verifies, wherever its public key is known. Exit status 1 when
+    there is none.
+    """
+    with opened(data) as house:
+        evidence = house.subscriptions.fork(name)
+    if as_json:
+        click.echo(evidence.write())
+        return
+    for what, head in zip(("refused", "believed"), fork_evidence.heads(evidence), strict=True):
+        told = "none before" if head is None else f"{head.size} leaves, root {head.root}, signed {instant(head.at)}"
+        click.echo(f"{what}: {told}")
 
 
 @click.command()
@@ -188,4 +208,4 @@ async def _fetch(source: WebAuthority, batch: Batch, file: BinaryIO) -> None:
                 return
 
 
-COMMANDS = (subscribe, unsubscribe, subscriptions, follow)
+COMMANDS = (subscribe, unsubscribe, subscriptions, fork, follow)
