@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from bluezoned import key_index
 from bluezoned.authority.shelf import BATCHES, INDEX, Shelf
@@ -31,16 +31,44 @@ bucket is asked once a second by each worker. A directory is looked at each time
 MOST_BYTES = 64 << 20
 """Of batches in memory. Two of the largest, or a month of a province's."""
 
-_PLAIN = {b"range", b"if-range"}
+_INDEX = "/v1/index"
+_BATCHES = "/v1/batches/"
+_OF_PARTS = (b"range", b"if-range")
 
 
-@dataclass(frozen=True, slots=True)
 class _Kept:
-    """A file with its answer."""
+    """A file with its answers: messages of ASGI, which nobody changes."""
 
-    content: bytes
-    etag: bytes
-    headers: list[tuple[bytes, bytes]]
+    def __init__(self, content: bytes, media_type: str, cache: str) -> None:
+        self.content = content
+        self.etag = f'"{hashlib.sha256(content).hexdigest()}"'.encode()
+        headers = [
+            (b"content-type", media_type.encode()),
+            (b"etag", self.etag),
+            (b"cache-control", cache.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"accept-ranges", b"bytes"),
+        ]
+        self.found = _start(200, [*headers, (b"content-length", str(len(content)).encode())])
+        # Without its length: RFC 9110 lets a 304 leave it out, and proxies take it for a body's.
+        self.unchanged = _start(304, headers)
+        self.body = _body(content)
+
+    def is_among(self, tags: bytes) -> bool:
+        """Whether If-None-Match names it."""
+        named = [tag.strip().removeprefix(b"W/") for tag in tags.split(b",")]
+        return self.etag in named or b"*" in named
+
+
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> HTTPResponseStartEvent:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def _body(content: bytes) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": content, "more_body": False}
+
+
+_NO_BODY = _body(b"")
 
 
 class Feed:
@@ -60,37 +88,32 @@ class Feed:
             await self._behind(scope, receive, send)
             return
         path: str = scope["path"]
-        headers = dict(scope["headers"])
         kept = None
-        if not _PLAIN & headers.keys():
-            if path == "/v1/index":
-                kept = await self._newest_index()
-            elif path.startswith("/v1/batches/"):
-                kept = await self._batch(path.removeprefix("/v1/batches/"))
-        if kept is None:
+        if path == _INDEX:
+            kept = self._index if self._is_newest() else await self._newest_index()
+        elif path.startswith(_BATCHES):
+            kept = await self._batch(path.removeprefix(_BATCHES))
+        answer, body = (None, _NO_BODY) if kept is None else _answer(kept, scope["headers"])
+        if answer is None:
             await self._behind(scope, receive, send)
             return
-        tags = [tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")]
-        if kept.etag in tags or b"*" in tags:
-            # Without its length: RFC 9110 lets a 304 leave it out, and proxies take it for a body's.
-            unchanged = [header for header in kept.headers if header[0] != b"content-length"]
-            await send({"type": "http.response.start", "status": 304, "headers": unchanged})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": kept.headers})
-        body = b"" if scope["method"] == "HEAD" else kept.content
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send(answer)
+        await send(_NO_BODY if scope["method"] == "HEAD" else body)
+
+    def _is_newest(self) -> bool:
+        mark = self._shelf.mark(INDEX)
+        if mark is None:
+            return asyncio.get_running_loop().time() - self._looked < LOOK_AGAIN_S
+        return mark == self._mark
 
     async def _newest_index(self) -> _Kept | None:
-        mark, now = self._shelf.mark(INDEX), asyncio.get_running_loop().time()
-        if mark != self._mark if mark is not None else now - self._looked >= LOOK_AGAIN_S:
-            # Set before the look, so that a thousand requests at once look once.
-            self._mark, self._looked = mark, now
-            content = await asyncio.to_thread(self._shelf.read, INDEX)
-            if content is None:
-                self._index = None
-            elif self._index is None or self._index.content != content:
-                self._index = _kept(content, "text/plain; charset=utf-8", INDEX_CACHE)
+        # Set before the look, so that a thousand requests at once look once.
+        self._mark, self._looked = self._shelf.mark(INDEX), asyncio.get_running_loop().time()
+        content = await asyncio.to_thread(self._shelf.read, INDEX)
+        if content is None:
+            self._index = None
+        elif self._index is None or self._index.content != content:
+            self._index = _Kept(content, "text/plain; charset=utf-8", INDEX_CACHE)
         return self._index
 
     async def _batch(self, name: str) -> _Kept | None:
@@ -103,7 +126,7 @@ class Feed:
         content = await asyncio.to_thread(self._shelf.read, f"{BATCHES}/{name}")
         if content is None:
             return None
-        found = _kept(content, "application/zip", BATCH_CACHE)
+        found = _Kept(content, "application/zip", BATCH_CACHE)
         if name not in self._batches:
             self._batches[name] = found
             self._size += len(content)
@@ -113,14 +136,14 @@ class Feed:
         return found
 
 
-def _kept(content: bytes, media_type: str, cache: str) -> _Kept:
-    etag = f'"{hashlib.sha256(content).hexdigest()}"'.encode()
-    headers = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(content)).encode()),
-        (b"etag", etag),
-        (b"cache-control", cache.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"accept-ranges", b"bytes"),
-    ]
-    return _Kept(content, etag, headers)
+def _answer(
+    kept: _Kept, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[HTTPResponseStartEvent | None, HTTPResponseBodyEvent]:
+    """None for a part of it, which the routes behind give."""
+    answer, body = kept.found, kept.body
+    for name, value in headers:
+        if name in _OF_PARTS:
+            return None, _NO_BODY
+        if name == b"if-none-match" and kept.is_among(value):
+            answer, body = kept.unchanged, _NO_BODY
+    return answer, body
