@@ -1,24 +1,19 @@
-"""The whole job in a real browser: a nurse, the real server, two real boxes on a desk."""
+"""The whole job in a real browser: a nurse, the real server, real boxes on a desk."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from bluezoned.authority.house import found_house
 from bluezoned.demo import scene
-from bluezoned.demo.cast import Beacon, Bus, Stage
-from bluezoned.radio.desk import Desk
 from bluezoned.radio.ether import Ether, PathLoss
 from tests.authority.portal.conftest import EVENING
 from tests.authority.portal.nurse import Nurse, arrive
-from tests.authority.portal.served import Served
+from tests.authority.portal.town import Town, built
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -26,46 +21,29 @@ HOUR = 60 * MINUTE
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class Town:
-    """An authority with its portal, and two people who sit together for half an hour."""
-
-    def __init__(self, served: Served, boxes: dict[str, Beacon]) -> None:
-        self.served, self.desk, self.boxes = served, served.desk, boxes
-
-    async def sync(self) -> None:
-        for box in self.boxes.values():
-            process = await box.start_sync()
-            await process.communicate()
-            assert process.returncode == 0
-
-    async def light(self, name: str) -> str:
-        return (await self.boxes[name].status()).indication
+def sitting_together(one: str, other: str, start: int, end: int, ether: Ether) -> None:
+    """Two who hear each other at half a metre."""
+    for sender, listener in ((one, other), (other, one)):
+        ether.open_path(sender, listener, PathLoss(0.5, level_1m=scene.LEVEL_1M, shadowing=1), start, end)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    environment = Stage(tmp_path, tmp_path / "desk", "", 0).environment
-    bus = Bus(tmp_path, environment)
+    """Two people who sit together for half an hour."""
     ether = Ether()
-    for one, other in (("a", "b"), ("b", "a")):
-        near = PathLoss(0.5, level_1m=scene.LEVEL_1M, shadowing=1)
-        ether.open_path(one, other, near, EVENING, EVENING + 30 * MINUTE)
-    found_house(tmp_path / "authority", "Ward-3", os.urandom)
-    key = (tmp_path / "authority" / "device.toml").read_text()
-    async with AsyncExitStack() as stack:
-        desk = await stack.enter_async_context(Desk(ether, EVENING, tmp_path / "desk"))
-        served = Served(tmp_path, desk, tmp_path / "desk")
-        stack.push_async_callback(served.stop)
-        await served.start()
-        stage = Stage(tmp_path, tmp_path / "desk", bus.address, served.port)
-        settings = {n: scene.settings(n, "bluezone", tmp_path, bus.address, stage.url, key) for n in "ab"}
-        boxes = {name: Beacon(name, stage, settings[name]) for name in "ab"}
-        for player in (bus, *boxes.values()):
-            stack.push_async_callback(player.stop)
-            await player.start()
-        for box in boxes.values():
-            await box.ready()
-        yield Town(served, boxes)
+    sitting_together("a", "b", EVENING, EVENING + 30 * MINUTE, ether)
+    async with built(tmp_path, ether, {"a": "", "b": ""}) as town:
+        yield town
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def market(tmp_path: Path) -> AsyncIterator[Town]:
+    """A box that stands there, one who comes in the hour that will count, one who comes later on the same day."""
+    ether = Ether()
+    sitting_together("kiosk", "early", EVENING + 5 * MINUTE, EVENING + 35 * MINUTE, ether)
+    sitting_together("kiosk", "late", EVENING + 90 * MINUTE, EVENING + 120 * MINUTE, ether)
+    async with built(tmp_path, ether, {"kiosk": 'profile = "kiosk"\n', "early": "", "late": ""}) as town:
+        yield town
 
 
 async def add_passkey(nurse: Nurse) -> None:
@@ -129,3 +107,40 @@ async def test_from_the_first_run_to_a_light_that_goes_out_again(town: Town, bro
     nurse.require_quiet()
     # The passkey's library would tell which key came in.
     assert "fido2" not in town.served.log.read_text()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("hours", [("--from", "2026-11-03 03:00", "--to", "2026-11-03 04:00"), ()])
+async def test_who_was_at_a_place_in_the_marked_hours_is_warned_and_nobody_else(
+    market: Town, browser: Browser, hours: tuple[str, ...]
+) -> None:
+    """Also when the box's staff forget to name the hours: the authority publishes no more than it wrote down itself."""
+    await market.desk.advance(EVENING + 130 * MINUTE)
+    await market.sync()
+    await market.desk.advance(EVENING + 132 * MINUTE)
+    near = {name: await box.minutes_near() for name, box in market.boxes.items() if name != "kiosk"}
+    assert all(minutes >= 20 for minutes in near.values()), near
+
+    nurse = await arrive(market.served, browser)
+    await nurse.set_up("lan")
+    await nurse.open("/portal/venues")
+    await nurse.fill("Name of the place", "Chợ trung tâm, cổng 3")
+    await nurse.press("Add it")
+    await nurse.page.locator("#start").select_option("03:00")
+    await nurse.page.locator("#end").select_option("04:00")
+    await nurse.press("Mark it and make the slip")
+    code = await nurse.slip_code()
+    await nurse.press("To the case")
+    await expect(nurse.page.locator("#codes .badge")).to_have_text("issued")
+
+    # As its staff type it at the box, in the hours of the place.
+    await market.ctl("kiosk", "consent", code, *hours, "--yes", zone="Asia/Ho_Chi_Minh")
+    await market.sync()
+    await expect(nurse.page.locator("#codes .badge")).to_have_text("used")
+
+    await market.desk.advance(EVENING + 4 * HOUR + 2 * MINUTE)
+    await market.sync()
+    await market.desk.advance(EVENING + 4 * HOUR + 4 * MINUTE)
+    assert [await market.light(name) for name in ("kiosk", "early")] == ["OWN_CASE", "F1"]
+    assert await market.light("late") == "ALL_WELL"
+    nurse.require_quiet()
