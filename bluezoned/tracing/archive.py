@@ -26,9 +26,9 @@ _A_DAY = 1 << 24
 _AT_HAND = 2
 """Days kept open after reading. The crowd about an encounter at midnight is of two days; each takes 1 MB."""
 
-_LONG_OVER = 3_600_000
-"""ms after its last sighting that an encounter is remembered as it was stored. Nobody goes on with it after the
-silence of some minutes; should somebody, it is written whole."""
+_LONG_OVER = 360_000
+"""ms after its last sighting that an encounter is remembered as it was stored, at half a kilobyte each. Five minutes of
+silence end it; where some of them were not listened to somebody may go on with it later, and then it is written whole."""
 
 
 @dataclass(slots=True)
