@@ -18,7 +18,7 @@
 #   make uninstall the reverse; PURGE=1 forgets settings, keys and encounters too (make uninstall-authority)
 #   make deb       the Debian packages into build/deb (ARCHITECTURES=amd64 arm64); make pin renews what they carry
 #   make test-deb  the packages in bare Debian 12 and 13: install, upgrade, remove, purge; needs root
-#   make test-vm-deb  the package in a Debian 13 with Bluetooth, in a virtual machine; needs root
+#   make test-vm-deb  the package in a Debian 13 with Bluetooth, in a virtual machine (PATIENCE as above); needs root
 #   make image     a card to flash for a Pi Zero 2 W, 3 or 4, into build/image: a quarter of an hour of an idle machine,
 #                  then five minutes each; needs root (URL=where the image will be fetched)
 #   make test-image  the card in QEMU, as a bare board and as a Pi 3: ten minutes of an idle machine; needs root
@@ -113,7 +113,7 @@ test-deb: deb
 test-vm-deb: ARCHITECTURES := amd64
 test-vm-deb: deb
 	$(PYTHON) -m tests.package.gather
-	$(PYTHON) -m tests.system.host test --suite trixie tests/system/packaged.py
+	$(PYTHON) -m tests.system.host test --suite trixie $(if $(PATIENCE),--patience=$(PATIENCE)) tests/system/packaged.py
 
 image: ARCHITECTURES := arm64
 image: deb

@@ -218,7 +218,7 @@ def run(arguments: list[str]) -> int:
 
 
 def bring_home() -> None:
-    """What was logged, when the machine is done with what was ordered before."""
+    """What was logged. It can take a minute, which somebody who ends the run does not wait for."""
     order(COLLECT, 600, show=False)
     shutil.rmtree(RESULTS, ignore_errors=True)
     shutil.copytree(SHARE / "results", RESULTS)

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import EXTENDED, run, within
+from tests.system.conftest import EXTENDED, patient, run, within
 from tests.system.medium.client import Air
 
 DEB = Path("/mnt/deb")
+INSTALLED_S = 800
 SETTINGS = '[beacon]\nprofile = "kiosk"\ntick_s = 10\n\n[radio]\nadapter = "{adapter}"\n'
 
 
@@ -32,7 +33,7 @@ def boxes(air: Air) -> Iterator[None]:
     # The air's drop-in is the tree's; the package brings its own.
     shutil.rmtree("/etc/systemd/system/bluetooth.service.d", ignore_errors=True)
     # Forty packages under emulation: minutes.
-    subprocess.run(f"dpkg --force-confold --install {DEB}/*.deb", shell=True, check=True, timeout=800)
+    subprocess.run(f"dpkg --force-confold --install {DEB}/*.deb", shell=True, check=True, timeout=patient(INSTALLED_S))
     run("systemctl", "start", "bluezoned", "bluezoned@peer")
     yield
     run("systemctl", "stop", "bluezoned", "bluezoned@peer")
@@ -43,7 +44,7 @@ def status(*words: str) -> Any:
     return json.loads(answer) if answer.startswith(("{", "[")) else None
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(INSTALLED_S + 900))
 def test_systemctl_start_and_it_advertises_and_hears(air: Air, boxes: None) -> None:
     def is_well() -> bool:
         found = status("status")
@@ -57,7 +58,7 @@ def test_systemctl_start_and_it_advertises_and_hears(air: Air, boxes: None) -> N
     assert run("systemctl", "show", "-P", "User", "bluezoned").strip() == "bluezoned"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patient(300))
 def test_no_wheel_of_the_guest_was_needed(boxes: None) -> None:
     pid = run("systemctl", "show", "-P", "MainPID", "bluezoned").strip()
 
@@ -96,11 +97,11 @@ def version() -> str:
 def updated(*words: str) -> int:
     """The exit status of an update."""
     command = ["bluezoned-update", *words]
-    environment = {**os.environ, "BLUEZONED_UPDATE_PATIENCE": "240"}
-    return subprocess.run(command, env=environment, timeout=900, check=False).returncode
+    environment = {**os.environ, "BLUEZONED_UPDATE_PATIENCE": f"{patient(240):.0f}"}
+    return subprocess.run(command, env=environment, timeout=patient(840), check=False).returncode
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(900))
 def test_a_package_with_another_signature_is_refused(releases: dict[str, Path], tmp_path: Path) -> None:
     forged = tmp_path / "forged.deb"
     shutil.copy(releases["good"], forged)
@@ -110,14 +111,14 @@ def test_a_package_with_another_signature_is_refused(releases: dict[str, Path], 
     assert version() == "0.1.0"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(900))
 def test_a_good_update_keeps_what_it_met(releases: dict[str, Path]) -> None:
     assert updated("--previous", str(releases["installed"]), str(releases["good"])) == 0
     assert version() == "0.1.1"
     assert status("encounters")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(900))
 def test_a_broken_update_goes_back_by_itself(releases: dict[str, Path]) -> None:
     assert updated(str(releases["broken"])) == 3
     assert version() == "0.1.1"
@@ -126,7 +127,7 @@ def test_a_broken_update_goes_back_by_itself(releases: dict[str, Path]) -> None:
     assert not Path("/var/lib/bluezoned-update/state").exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(patient(300))
 def test_removal_stops_it(boxes: None) -> None:
     run("dpkg", "--remove", "bluezoned")
 
