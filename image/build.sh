@@ -37,6 +37,8 @@ package=$PWD/build/deb/bluezoned_${version}_arm64.deb
 if [ ! -e "$base" ]; then
     ./need.sh mmdebstrap qemu-user-static binfmt-support arch-test
     mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+    # Where nothing is started at an installation, as in a container, it was not told of to the kernel either.
+    arch-test arm64 >/dev/null || update-binfmts --enable qemu-aarch64 || true
     arch-test arm64 >/dev/null || refuse "this machine runs no arm64 programs: qemu-user-static, binfmt-support"
     say "making the card's Debian in $base: ten minutes of an idle machine and more, once"
     image/base.sh "$base.new.tar"
