@@ -118,19 +118,19 @@ def image(suite: str) -> Path:
     return place
 
 
-def boot(place: Path, memory: int) -> None:
+def boot(place: Path, memory: int, patience: float) -> None:
     """Start the machine. One whose kernel falls over while it patches its own code is started again: emulated on two
     processors at once, about one in thirty does, before anything of ours runs."""
     for is_last in (False, False, True):
         try:
-            return _boot(place, memory)
+            return _boot(place, memory, BOOT_S * patience)
         except HarnessError:
             if is_last or "Kernel panic" not in (WORK / "serial.log").read_text(errors="replace"):
                 raise
             say("the emulated kernel fell over in its first seconds: once more")
 
 
-def _boot(place: Path, memory: int) -> None:
+def _boot(place: Path, memory: int, seconds: float) -> None:
     """Every start finds the same disk. KVM is not asked for: what the tests find must not depend on the machine they
     run on."""
     down()
@@ -153,8 +153,8 @@ def _boot(place: Path, memory: int) -> None:
     while not (SHARE / "q" / "ready").exists():
         if machine.poll() is not None:
             raise HarnessError(f"qemu ended: {(WORK / 'qemu.log').read_text()}")
-        if time.monotonic() - begun > BOOT_S:
-            raise HarnessError(f"not up after {BOOT_S} s: see {WORK / 'serial.log'}")
+        if time.monotonic() - begun > seconds:
+            raise HarnessError(f"not up after {seconds:.0f} s: see {WORK / 'serial.log'}")
         time.sleep(0.2)
     say(f"up after {time.monotonic() - begun:.0f} s")
 
@@ -189,7 +189,7 @@ def order(command: str, seconds: float, show: bool = True) -> int:
         time.sleep(0.2)
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], patience: float) -> int:
     """pytest in the machine; its status. The results come home, unless somebody ends it."""
     carried = SHARE / "tree"
     shutil.rmtree(carried, ignore_errors=True)
@@ -205,21 +205,22 @@ def run(arguments: list[str]) -> int:
         shutil.copytree(PACKAGES_WITH_ALL, SHARE / "deb")
     wanted = arguments if any(not word.startswith("-") for word in arguments) else ["tests/system", *arguments]
     options = "-o addopts= -o timeout=1200 -o junit_family=xunit1 -p no:cacheprovider --junitxml /mnt/results/junit.xml"
-    pytest = f"python3 -m pytest -v {options} {' '.join(map(_quoted, wanted))}"
+    pytest = f"python3 -m pytest -v {options} --patience={patience} {' '.join(map(_quoted, wanted))}"
     # Compiled once, and not by each of the programs under emulation.
-    order("rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; python3 -m compileall -q -j 2 /opt/tree/bluezoned", 600)
+    compiled = "python3 -m compileall -q -j 2 /opt/tree/bluezoned"
+    order(f"rm -rf /opt/tree; cp -r /mnt/tree /opt/tree; {compiled}", 600 * patience)
     try:
-        status = order(f"cd /opt/tree && {pytest}", TESTS_S)
+        status = order(f"cd /opt/tree && {pytest}", TESTS_S * patience)
     except HarnessError:
-        bring_home()
+        bring_home(patience)
         raise
-    bring_home()
+    bring_home(patience)
     return status
 
 
-def bring_home() -> None:
+def bring_home(patience: float) -> None:
     """What was logged. It can take a minute, which somebody who ends the run does not wait for."""
-    order(COLLECT, 600, show=False)
+    order(COLLECT, 600 * patience, show=False)
     shutil.rmtree(RESULTS, ignore_errors=True)
     shutil.copytree(SHARE / "results", RESULTS)
     say(f"air log, journal and junit.xml are in {RESULTS}")
@@ -235,6 +236,7 @@ def main() -> int:
     parser.add_argument("--suite", choices=("trixie", "bookworm"), default="trixie", help="Debian 13 or 12")
     parser.add_argument("--memory", type=int, default=1024, help="MiB")
     parser.add_argument("--repeat", type=int, default=1, help="how often the tests are run, in one machine")
+    parser.add_argument("--patience", type=float, default=1.0, help="factor for bounds of time, on a busy machine")
     given, rest = parser.parse_known_args()
     WORK.mkdir(parents=True, exist_ok=True)
     # Ended by SIGTERM too, `test` leaves no machine behind.
@@ -246,14 +248,14 @@ def main() -> int:
         match given.verb:
             case "test":
                 try:
-                    boot(place, given.memory)
-                    return max(run(rest) for _ in range(given.repeat))
+                    boot(place, given.memory, given.patience)
+                    return max(run(rest, given.patience) for _ in range(given.repeat))
                 finally:
                     down()
             case "up":
-                boot(place, given.memory)
+                boot(place, given.memory, given.patience)
             case "run":
-                return run(rest)
+                return run(rest, given.patience)
             case "shell":
                 return order(" ".join(rest), BOOT_S)
             case "down":
