@@ -17,6 +17,7 @@ from bluezoned.authority.key_file import CREDENTIAL
 from bluezoned.demo.cast import program
 from bluezoned.errors import ConfigError
 from tests.authority.ward import NOON
+from tests.test_units import needs_systemd
 
 UNIT = Path(__file__).parents[2] / "systemd" / "bluezone-authority.service"
 
@@ -58,6 +59,64 @@ def test_program_signs_with_the_credential(sealed: Sealed) -> None:
     assert done.returncode == 0, done.stderr
     assert key_index.read((sealed.data / "public" / "index").read_bytes(), sealed.public).authority == "ward"
     assert not any(b"PRIVATE" in path.read_bytes() for path in (sealed.data / "keys").iterdir())
+
+
+class Recipe:
+    """That of docs/operations.md as it is written, in other directories, on a machine whose systemd is not running."""
+
+    def __init__(self, directory: Path) -> None:
+        page = (UNIT.parents[1] / "docs" / "operations.md").read_text()
+        self._lines = page[page.index("    cd /var/lib/bluezone-authority/keys\n") : page.index("An SD card or SSD")]
+        self.data, self.safe, self.etc = directory / "ward", directory / "safe", directory / "etc"
+        found_house(self.data, "ward", os.urandom)
+        self.safe.mkdir()
+        for written, here in (("/var/lib/bluezone-authority", self.data), ("/media/SAFE", self.safe),
+                              ("/etc/", f"{self.etc}/")):  # fmt: skip
+            self._lines = self._lines.replace(written, str(here))
+        self.key = (self.data / "keys" / "signing.pem").read_bytes()
+        self.environment = os.environ | {"SYSTEMD_CREDENTIAL_SECRET": str(directory / "machine.secret")}
+
+    @property
+    def sealed(self) -> Path:
+        return self.etc / "credstore.encrypted" / CREDENTIAL
+
+    def run(self, broken: str = "") -> None:
+        """As somebody types it: what fails does not stop what follows. `broken`: a command that fails."""
+        # A dash in a function's name is not known to every shell.
+        word = broken.replace("-", "_")
+        doubles = "systemctl() { :; }\nchown() { :; }\n" + (f"{word}() {{ false; }}\n" if broken else "")
+        lines = self._lines.replace(broken, word) if broken else self._lines
+        subprocess.run(("sh", "-c", doubles + lines), env=self.environment, check=True, timeout=60)
+
+
+@needs_systemd
+def test_recipe_of_the_operations_page_seals_the_key_and_the_program_signs_with_it(tmp_path: Path) -> None:
+    recipe, given = Recipe(tmp_path), tmp_path / "given"
+    public = open_house(recipe.data, os.urandom).secrets.signing_key.public_key()
+    given.mkdir()
+
+    recipe.run()
+
+    assert (recipe.safe / "signing.pem").read_bytes() == recipe.key
+    assert not any(b"PRIVATE" in path.read_bytes() for path in (recipe.data / "keys").iterdir())
+    dropped = (recipe.etc / "systemd" / "system" / "bluezone-authority.service.d" / "signing-key.conf").read_text()
+    assert dropped == f"[Service]\nLoadCredentialEncrypted={CREDENTIAL}\n"
+    # What the manager does for the service.
+    subprocess.run(("systemd-creds", "decrypt", recipe.sealed, given / CREDENTIAL), env=recipe.environment, check=True)
+    signing = (program("bluezone-authority"), "publish", "--data", recipe.data)
+    done = subprocess.run(signing, env=os.environ | {"CREDENTIALS_DIRECTORY": str(given)}, timeout=60)
+    assert done.returncode == 0
+    assert key_index.read((recipe.data / "public" / "index").read_bytes(), public).authority == "ward"
+
+
+@needs_systemd
+@pytest.mark.parametrize("broken", ["systemd-creds", "cp"])
+def test_recipe_destroys_no_key_that_does_not_open_again_or_has_no_copy(tmp_path: Path, broken: str) -> None:
+    recipe = Recipe(tmp_path)
+
+    recipe.run(broken)
+
+    assert (recipe.data / "keys" / "signing.pem").read_bytes() == recipe.key
 
 
 def test_without_the_credential_it_is_said_what_is_missing(sealed: Sealed) -> None:
