@@ -175,6 +175,13 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             receipt = await asyncio.to_thread(house.authority.accept, sealed, clock.now())
         return Response(receipt, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
+    pages = portal.pages(house, clock, origin)
+
+    def refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        if request.url.path.startswith("/portal/"):
+            return pages.lost(request, error)
+        return Response({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
+
     return Litestar(
         [
             health,
@@ -187,7 +194,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             gaen.router(house, clock),
             laboratory.router(house, clock),
             watching.router(house, clock),
-            *portal.routes(house, clock, origin),
+            *pages.routes,
         ],
         # The document alone: the viewers that come with the framework load their scripts from other people's servers.
         openapi_config=OpenAPIConfig(
@@ -197,7 +204,7 @@ def application(house: House, clock: Clock, port: int) -> Litestar:
             render_plugins=[JsonRenderPlugin()],
             components=Components(security_schemes=dict(laboratory.SECURITY)),
         ),
-        exception_handlers={BluezonedError: _unavailable, HTTPException: _refused},
+        exception_handlers={BluezonedError: _unavailable, HTTPException: refused},
         after_exception=[_tell],
         logging_config=None,
     )
@@ -271,10 +278,6 @@ async def _file(request: Request[Any, Any, Any], shelf: Shelf, name: str, cache:
 def _unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
     log.error("%s", error)
     return Response({"detail": "the authority cannot answer now: try again later"}, status_code=503)
-
-
-def _refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    return Response({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
 
 
 async def _tell(error: Exception, _: Scope) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import MediaType, Request, Response, Router, get
@@ -37,8 +39,17 @@ HANDLERS = [
 """All but the files."""
 
 
-def routes(house: House, clock: Clock, origin: str) -> list[Any]:
-    """For the application, at /portal. `origin`: as browsers name it. ConfigError when a setting cannot be."""
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The portal, for the application."""
+
+    routes: list[Any]
+    lost: Callable[[Request[Any, Any, Any], HTTPException], Response[Any]]
+    """What is answered beneath /portal/ where there is no route, or none that can be asked so."""
+
+
+def pages(house: House, clock: Clock, origin: str) -> Pages:
+    """Beneath /portal. `origin`: as browsers name it. ConfigError when a setting cannot be."""
     portal = page.make(house, clock, origin)
     # It tells each time which key came in, and that is who.
     logging.getLogger("fido2").setLevel(logging.WARNING)
@@ -65,6 +76,10 @@ def routes(house: House, clock: Clock, origin: str) -> list[Any]:
     def unfit(request: Request[Any, Any, Any], error: CaseError | StaffError) -> Response[Any]:
         return portal.page(request, "refused.html", status=422, problem=error.problem, back="/portal/")
 
+    def lost(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        request.scope["user"] = visitor.nobody(request, house.door, portal.cookies)
+        return _refusal(portal, request, error)
+
     router = Router(
         "/portal",
         route_handlers=[*HANDLERS, static],
@@ -82,7 +97,7 @@ def routes(house: House, clock: Clock, origin: str) -> list[Any]:
         },
         include_in_schema=False,
     )
-    return [front, router]
+    return Pages([front, router], lost)
 
 
 @get("/", opt={"rule": Rule.OPEN}, include_in_schema=False)
@@ -102,6 +117,7 @@ _WORDS = {
     400: "malformed",
     403: "forbidden",
     404: "not-found",
+    405: "not-found",
     408: "too-slow",
     413: "too-large",
     503: "unavailable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -141,20 +141,24 @@ def recognition(door: SignIn, clock: Clock, cookies: Cookies) -> type[AbstractAu
 
     class Recognition(AbstractAuthenticationMiddleware):
         async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
-            token = connection.cookies.get(cookies.name, "")
-            is_new = not 20 <= len(token) <= 64
-            if is_new:
-                token = door.draw_token()
-            session = None if is_new else await asyncio.to_thread(door.session, token, clock.now())
+            found = nobody(connection, door, cookies)
+            session = None if found.is_new else await asyncio.to_thread(door.session, found.token, clock.now())
             # A page that asks by itself is nobody at the keys: a screen that was left must not stay signed in.
             if session is not None and not connection.route_handler.opt.get("asks_by_itself"):
                 await asyncio.to_thread(door.touch, session, clock.now())
-            language = words.choose(
-                connection.cookies.get(LANGUAGE_COOKIE), connection.headers.get("accept-language", "")
-            )
-            return AuthenticationResult(Visitor(token, is_new, door.csrf(token), session, language), None)
+            return AuthenticationResult(replace(found, session=session), None)
 
     return Recognition
+
+
+def nobody(connection: ASGIConnection[Any, Any, Any, Any], door: SignIn, cookies: Cookies) -> Visitor:
+    """The browser, without a look whether anybody is signed in."""
+    token = connection.cookies.get(cookies.name, "")
+    is_new = not 20 <= len(token) <= 64
+    if is_new:
+        token = door.draw_token()
+    language = words.choose(connection.cookies.get(LANGUAGE_COOKIE), connection.headers.get("accept-language", ""))
+    return Visitor(token, is_new, door.csrf(token), None, language)
 
 
 def require_rule(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

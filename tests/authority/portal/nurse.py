@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,24 +88,30 @@ class Nurse:
         await self.press("Make the administrator")
         await self.enrol_app()
 
-    async def accept(self, invitation: str) -> None:
+    async def accept(self, invitation: str, alike: Callable[[Nurse], Awaitable[None]] | None = None) -> None:
+        """Whatever the language. `alike`: what must hold on each page of the way."""
+        check = alike or Nurse.require_accessible
         await self.open("/portal/invitation")
-        await self.fill("Invitation, 16 letters", invitation)
-        await self.fill("New password", PASSWORD)
-        await self.fill("The same password again", PASSWORD)
-        await self.press("Continue")
-        await self.enrol_app()
+        await self.page.locator("#word").fill(invitation)
+        for field in ("password", "again"):
+            await self.page.locator(f"#{field}").fill(PASSWORD)
+        await check(self)
+        await self.page.locator("main form button").click()
+        await self.page.wait_for_url("**/portal/enrol")
+        await check(self)
+        await self.enrol_app(check)
 
-    async def enrol_app(self) -> None:
-        await self.press("Set up the app")
+    async def enrol_app(self, check: Callable[[Nurse], Awaitable[None]] | None = None) -> None:
+        await self.page.locator("a[href='/portal/enrol/app']").click()
         self.app = pyotp.TOTP((await self.page.locator("code.secret").inner_text()).replace(" ", ""))
         await self.picture("set-up-app")
-        await self.fill("What does it show now?", self.digits())
-        await self.press("Continue")
+        await self.page.locator("#digits").fill(self.digits())
+        await self.page.locator("form:has(#digits) button").click()
+        await self.page.locator("ol.codes").wait_for()
         self.recovery_codes = await self.page.locator("ol.codes code").all_inner_texts()
-        await self.require_accessible()
+        await (check or Nurse.require_accessible)(self)
         await self.picture("recovery-codes")
-        await self.press("I have them on paper")
+        await self.page.locator("main .acts a").click()
 
     def digits(self) -> str:
         return self.app.at(self.served.desk.now // 1000)

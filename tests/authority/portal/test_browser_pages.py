@@ -19,7 +19,7 @@ from bluezoned.authority.verification import HOUR, Kind
 from bluezoned.protocols.protocol import DAY, Tier
 from tests.authority.portal.conftest import EVENING
 from tests.authority.portal.nurse import Nurse, arrive
-from tests.authority.portal.served import Served
+from tests.authority.portal.served import PASSWORD, Served
 
 LAN = Actor("lan")
 
@@ -113,6 +113,128 @@ async def require_good(nurse: Nurse) -> None:
     await nurse.require_accessible()
     wide = await nurse.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, f"{nurse.page.url} is wider than the screen by {wide}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("locale", "phone"), [("en-GB", False), ("vi-VN", True)])
+async def test_answers_results_and_refusals_are_accessible_and_fit(
+    served: Served, browser: Browser, made: dict[str, str], tmp_path: Path, locale: str, phone: bool
+) -> None:
+    """What no address shows by itself."""
+    nurse, house = await arrive(served, browser, locale, phone), served.house
+    page, mine = nurse.page, "mai" if phone else "tam"
+    await nurse.accept(house.personnel.invite(OPERATOR, mine, Role.ADMIN, EVENING), alike=require_good)
+
+    # Somebody is invited, twice, and once in vain.
+    for name in (f"{mine}-2", f"{mine}-2", "A B"):
+        await nurse.open("/portal/staff")
+        await page.locator("#name").fill(name)
+        await page.locator("#role").select_option("issuer")
+        await answered(nurse, "form[action='/portal/staff'] button")
+    await nurse.open("/portal/staff")
+    await answered(nurse, f"form[action='/portal/staff/{mine}-2/invite'] button")
+    await nurse.open("/portal/staff")
+    await answered(nurse, f"form[action='/portal/staff/{mine}-2/change'] button[value=disable]")
+
+    # Many results, a further page of them, and none.
+    for path in ("cases?q=KHOA1", "cases?q=KHOA1&page=2", "cases?q=nobody", "cases?kind=venue", "cases?state=revoked",
+                 "audit?act=bulk-opened", "audit?page=2", "audit?actor=nobody", "statistics", "staff"):  # fmt: skip
+        await nurse.open("/portal/" + path)
+        await require_good(nurse)
+
+    # Tables that were sent: a good one looked at, one with more mistakes than are shown, one that is no table.
+    lines = [f"{mine}-{n};F0;;24/10/2026;" for n in range(500)]
+    tables = {
+        "good": "\n".join(["reference;tier;source;onset;tested", *lines]),
+        "bad": "\n".join(["reference;tier;source;onset;tested", *(line.replace("F0", "F9") for line in lines)]),
+        "none": "%PDF-1.4",
+    }
+    for name, content in tables.items():
+        (tmp_path / f"{name}.csv").write_text(content)
+        await nurse.open("/portal/many")
+        await page.locator("#file").set_input_files(tmp_path / f"{name}.csv")
+        await answered(nurse, "button[value=check]")
+
+    # What is done, and its page afterwards.
+    case = house.office.register(LAN, Registration(Tier.F0), EVENING).id
+    other = house.office.register(LAN, Registration(Tier.F1, case), EVENING).id
+    await nurse.open(f"/portal/cases/{case}/revoke")
+    await answered(nurse, "main form button")
+    for path in (f"cases/{other}", "account?done=factor", "account?done=password", "account?done=removed",
+                 "staff?done=changed", f"cases/{made['case']}?done=opened"):  # fmt: skip
+        await nurse.open("/portal/" + path)
+        await require_good(nurse)
+    await nurse.open("/portal/venues")
+    await page.locator("#name").fill(f"Quầy {mine}")
+    await answered(nurse, "form[action='/portal/venues'] button")
+    await page.locator("#start_day").fill("2026-11-02")
+    await page.locator("#end_day").fill("2026-11-02")
+    await answered(nurse, "form[action$=outbreak] button")
+    await nurse.open("/portal/venues")
+    await page.locator("#name").fill(f"Quầy {mine}")
+    await answered(nurse, "form[action='/portal/venues'] button")
+    await nurse.open("/portal/account")
+    await answered(nurse, "form[action$=recovery-codes] button")
+    await nurse.open("/portal/account")
+    for field in ("old", "password", "again"):
+        await page.locator(f"#{field}").fill("far too wrong for a password" + field)
+    await answered(nurse, "form[action$=password] button")
+    await nurse.open("/portal/enrol/app")
+    await page.locator("main form input:visible").fill("000000")
+    await answered(nurse, "main form button")
+
+    # Refused: a case that was revoked meanwhile, a form that is stale, a page that is not there, a file too large.
+    late = house.office.register(LAN, Registration(Tier.F0), EVENING).id
+    await nurse.open(f"/portal/cases/{late}")
+    house.office.revoke(LAN, late, EVENING)
+    await answered(nurse, "form[action$=codes] button")
+    await nurse.open("/portal/cases/new")
+    await page.evaluate("document.querySelectorAll('[name=csrf]').forEach(field => { field.value = 'old' })")
+    await page.locator("#reference").fill(mine)
+    assert await answered(nurse, "main form button") == 403
+    for path in ("nothing", "venues/outbreak", "cases/C-NONE/revoke", "cases/a/b/c"):
+        await nurse.open("/portal/" + path)
+        assert await page.locator("h1").count() == 1, path
+        await require_good(nurse)
+    (tmp_path / "large.csv").write_text("reference;tier\n" + "A;F0\n" * 500_000)
+    await nurse.open("/portal/many")
+    await page.locator("#file").set_input_files(tmp_path / "large.csv")
+    assert await answered(nurse, "button[value=check]") == 413
+
+    # Nobody in particular: a wrong word, a wrong password, wrong digits.
+    await answered(nurse, "form.leave button")
+    await nurse.open("/portal/invitation")
+    await page.locator("#word").fill("AAAA BBBB CCCC DDDD")
+    for field in ("password", "again"):
+        await page.locator(f"#{field}").fill(PASSWORD)
+    await answered(nurse, "main form button")
+    await nurse.open("/portal/sign-in")
+    for password in ("wrong", PASSWORD):
+        await page.locator("#name").fill(mine)
+        await page.locator("#password").fill(password)
+        await answered(nurse, "main form button")
+    await page.locator("#digits").fill("000000")
+    await answered(nurse, "form:has(#digits) button")
+
+    # What a role may only look at, and what it may not.
+    for role in (Role.ISSUER, Role.AUDITOR):
+        nurse = await arrive(served, browser, locale, phone)
+        await nurse.accept(house.personnel.invite(OPERATOR, f"{mine}-{role.value}", role, EVENING), alike=require_good)
+        for path in ("", "cases", f"cases/{made['case']}", f"cases/{made['revoked']}", "venues", "many", "statistics",
+                     "audit", "staff", "account", "cases/new", f"cases/{made['case']}/revoke"):  # fmt: skip
+            await nurse.open("/portal/" + path)
+            await require_good(nurse)
+        nurse.require_quiet()
+
+
+async def answered(nurse: Nurse, button: str) -> int:
+    """The status of the page that pressing the button leads to, which must be good."""
+    async with nurse.page.expect_navigation() as coming:
+        await nurse.page.locator(button).first.click()
+    response = await coming.value
+    assert response is not None
+    await require_good(nurse)
+    return response.status
 
 
 @pytest.mark.timeout(600)

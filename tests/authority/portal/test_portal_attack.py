@@ -296,7 +296,13 @@ async def test_cookie_is_kept_from_scripts_and_other_sites(people: People) -> No
 
 async def test_every_page_carries_the_strict_policy(people: People) -> None:
     client = await people.client("admin")
-    for path in ("/portal/", "/portal/cases/nothing", "/portal/static/portal.js", "/portal/audit.csv"):
+    for path in (
+        "/portal/",
+        "/portal/cases/nothing",
+        "/portal/nothing",
+        "/portal/static/portal.js",
+        "/portal/audit.csv",
+    ):
         headers = (await client.get(path)).headers
         policy = headers["content-security-policy"]
         assert "unsafe" not in policy
