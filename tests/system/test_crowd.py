@@ -44,6 +44,8 @@ class Sample:
     rss: int
     """KiB."""
     cpu_s: float
+    written: int
+    """Bytes to disks, since its start."""
 
 
 class Process:
@@ -59,7 +61,9 @@ class Process:
         assert rss is not None
         times = (proc / "stat").read_text().rpartition(")")[2].split()
         cpu_s = (int(times[11]) + int(times[12])) / TICKS
-        self.samples.append(Sample(time.monotonic(), int(rss[1]), cpu_s))
+        written = re.search(r"^write_bytes: (\d+)", (proc / "io").read_text(), re.M)
+        assert written is not None
+        self.samples.append(Sample(time.monotonic(), int(rss[1]), cpu_s, int(written[1])))
 
     def rss_in(self, start: float, end: float) -> int:
         """Median KiB between two moments."""
@@ -68,6 +72,12 @@ class Process:
     @property
     def cpu_s(self) -> float:
         return self.samples[-1].cpu_s - self.samples[0].cpu_s
+
+    @property
+    def written_an_hour(self) -> float:
+        """Bytes to disks."""
+        first, last = self.samples[0], self.samples[-1]
+        return (last.written - first.written) / (last.at - first.at) * 3600
 
 
 def residents() -> list[bytes]:
@@ -117,6 +127,7 @@ def test_a_crowd_is_heard_and_fills_no_memory(
         "daemon_to_bleak": round(cost / alone, 2),
         "bluetoothd_cpu_share": round(bluetoothd.cpu_s / (minutes * 60), 2),
         "daemon_cpu_share": round(daemon.cpu_s / (minutes * 60), 2),
+        "daemon_written_mib_an_hour": round(daemon.written_an_hour / 2**20, 1),
     }
     for name, figure in figures.items():
         record_property(name, figure)
