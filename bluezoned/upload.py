@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -145,6 +146,7 @@ def public_sealing_key(private_key: bytes) -> bytes:
     return lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
 
 
+@lru_cache(maxsize=1)
 def _private_parts(private_key: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
     if len(private_key) != PRIVATE_KEY_SIZE:
         raise UploadError(f"a private sealing key has {PRIVATE_KEY_SIZE} bytes")

@@ -81,6 +81,7 @@ STORES = {
     "authority.log_store",
     "authority.migrations",
     "authority.register_store",
+    "authority.upload_store",
     "authority.staff_store",
     "authority.store",
     "authority.tables",

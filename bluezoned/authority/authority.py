@@ -15,8 +15,9 @@ from bluezoned import upload
 from bluezoned.authority import case, plausibility, venue, verification
 from bluezoned.authority.case import Case, CaseError, CaseProblem
 from bluezoned.authority.hearing_store import Hearings
-from bluezoned.authority.register_store import RegisterRecords
 from bluezoned.authority.store import Joined, Transaction, Transactions
+from bluezoned.authority.upload_store import standing
+from bluezoned.authority.venue import Hours
 from bluezoned.authority.verification import Code, Kind, Problem
 from bluezoned.opaque import Opaque
 from bluezoned.protocols.protocol import DAY, DiagnosisKey, Random, ReportType, Tier
@@ -144,42 +145,40 @@ class Authority:
         bound_to = _digest(message)
         digest = verification.digest(message.code, self._secrets.pepper)
         transaction.lock_case_of_code(digest)
-        earlier = transaction.upload(message.nonce)
-        if earlier is not None:
-            same = earlier.digest == bound_to
-            return earlier.receipt if same else self._refusal(message.nonce, Problem.NONCE_REUSED, at)
-        code = self._code(transaction, message.code, digest, at)
+        met = standing(transaction.connection, digest, message.nonce)
+        if met.earlier is not None:
+            same = met.earlier.digest == bound_to
+            return met.earlier.receipt if same else self._refusal(message.nonce, Problem.NONCE_REUSED, at)
+        code = self._judged_code(transaction, message.code, met.code, at)
         if isinstance(code, Problem):
             return self._refusal(message.nonce, code, at)
-        found = transaction.case(code.case)
+        found = met.case
         if found is None or found.revoked is not None:
             return self._refusal(message.nonce, Problem.CASE_REVOKED, at)
-        keys = self.judged(transaction, found, message.keys, at)
+        keys = self.judged(found, message.keys, met.hours, at)
         if not keys:
             # The code stays good: a box with a wrong clock may be mended within its lifetime.
             return self._refusal(message.nonce, Problem.KEYS_INVALID, at)
         receipt = upload.write_receipt(Receipt(message.nonce, True, "", found.tier, at), self._secrets.signing_key)
         transaction.use_code(code.digest, at)
         transaction.put_upload(message.nonce, bound_to, found.id, at, receipt, keys)
-        Hearings(transaction.connection).put(found.id, message.hearings)
+        if message.hearings:
+            Hearings(transaction.connection).put(found.id, message.hearings)
         return receipt
 
-    def judged(
-        self, transaction: Transaction, found: Case, sent: Sequence[DiagnosisKey], at: int
-    ) -> list[DiagnosisKey]:
+    def judged(self, found: Case, sent: Sequence[DiagnosisKey], hours: Hours | None, at: int) -> list[DiagnosisKey]:
         """What of the keys is published for the case, as the case has it; none when one person cannot have used them
-        all."""
+        all. `hours`: of the case of a place."""
         keys = plausibility.recent(sent, at)
         if not plausibility.are_plausible(keys, at):
             return []
-        hours = RegisterRecords(transaction.connection).window(found.id)
         return [_attributed(key, found) for key in (keys if hours is None else venue.within(keys, hours))]
 
     def take_code(self, transaction: Transaction, text: str, at: int) -> Case | Problem:
         """The case that a normalised code was issued for; the code is used up."""
         digest = verification.digest(text, self._secrets.pepper)
         transaction.lock_case_of_code(digest)
-        code = self._code(transaction, text, digest, at)
+        code = self._judged_code(transaction, text, transaction.code(digest), at)
         if isinstance(code, Problem):
             return code
         found = transaction.case(code.case)
@@ -188,11 +187,11 @@ class Authority:
         transaction.use_code(digest, at)
         return found
 
-    def _code(self, transaction: Transaction, text: str, digest: bytes, at: int) -> Code | Problem:
+    def _judged_code(self, transaction: Transaction, text: str, code: Code | None, at: int) -> Code | Problem:
+        """`code`: the one that `text` is, if it is any."""
         short = verification.is_short(text)
         if short and transaction.guard().is_shut(at, transaction.failures(at - DAY)):
             return Problem.CODE_LOCKED
-        code = transaction.code(digest)
         if code is None:
             if short:
                 self._note_failure(transaction, at)

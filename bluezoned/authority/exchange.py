@@ -18,6 +18,7 @@ from bluezoned.authority.authority import Authority, Secrets
 from bluezoned.authority.case import Case
 from bluezoned.authority.certificate import Certificate, CertificateError, SentKey
 from bluezoned.authority.exchange_store import ExchangeRecords, Token
+from bluezoned.authority.register_store import RegisterRecords
 from bluezoned.authority.store import Store, Transaction
 from bluezoned.authority.verification import Problem
 from bluezoned.opaque import Opaque
@@ -127,7 +128,8 @@ class Exchange:
         earlier = transaction.upload(nonce)
         if earlier is not None:
             return int.from_bytes(earlier.receipt) if earlier.digest == bound_to else Refusal.CERTIFICATE_INVALID
-        taken = self._authority.within(transaction).judged(transaction, found, keys, at)
+        hours = RegisterRecords(transaction.connection).window(found.id)
+        taken = self._authority.judged(found, keys, hours, at)
         if not taken:
             return Refusal.KEYS_INVALID
         transaction.put_upload(nonce, bound_to, found.id, at, len(taken).to_bytes(1), taken)

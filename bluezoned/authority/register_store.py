@@ -34,7 +34,7 @@ _venue = Table(
     Column("added", BigInteger, nullable=False),
 )
 
-_outbreak = Table(
+outbreak = Table(
     "outbreak",
     METADATA,
     Column("case_id", ForeignKey("case_.id", ondelete="CASCADE"), primary_key=True),
@@ -98,7 +98,7 @@ class RegisterRecords:
         return int(self._db.execute(query).scalar_one())
 
     def _entries(self, conditions: Sequence[Any], most: int, skip: int) -> list[Entry]:
-        columns = (_note.c.reference, _note.c.tested, _outbreak.c.start, _outbreak.c.end,
+        columns = (_note.c.reference, _note.c.tested, outbreak.c.start, outbreak.c.end,
                    _venue.c.id.label("venue_id"), _venue.c.name.label("venue_name"), _venue.c.added)  # fmt: skip
         query = _joined(select(case_, *columns)).where(*conditions)
         rows = self._db.execute(query.order_by(case_.c.opened.desc(), case_.c.id).limit(most).offset(skip)).all()
@@ -136,18 +136,18 @@ class RegisterRecords:
         return next((venue for venue in self.venues() if venue.id == venue_id), None)
 
     def put_outbreak(self, case_id: str, venue_id: int, hours: Hours) -> None:
-        self._db.execute(insert(_outbreak).values(case_id=case_id, venue_id=venue_id, start=hours.start, end=hours.end))
+        self._db.execute(insert(outbreak).values(case_id=case_id, venue_id=venue_id, start=hours.start, end=hours.end))
 
     def window(self, case_id: str) -> Hours | None:
         """To which hours the keys of a case are cut; None for a person's."""
-        row = self._db.execute(select(_outbreak).where(_outbreak.c.case_id == case_id)).first()
+        row = self._db.execute(select(outbreak).where(outbreak.c.case_id == case_id)).first()
         return None if row is None else Hours(row.start, row.end)
 
     # statistics
 
     def moments(self, since: int) -> dict[str, list[int]]:
         """When what happened, ms: of everything that is still remembered."""
-        person = ~select(_outbreak.c.case_id).where(_outbreak.c.case_id == case_.c.id).exists()
+        person = ~select(outbreak.c.case_id).where(outbreak.c.case_id == case_.c.id).exists()
         asked = {
             "f0": select(case_.c.opened).where(case_.c.tier == 0, person, case_.c.opened >= since),
             "f1": select(case_.c.opened).where(case_.c.tier == 1, person, case_.c.opened >= since),
@@ -162,8 +162,8 @@ def _joined(query: Any) -> Any:
     return (
         query.select_from(case_)
         .outerjoin(_note, _note.c.case_id == case_.c.id)
-        .outerjoin(_outbreak, _outbreak.c.case_id == case_.c.id)
-        .outerjoin(_venue, _venue.c.id == _outbreak.c.venue_id)
+        .outerjoin(outbreak, outbreak.c.case_id == case_.c.id)
+        .outerjoin(_venue, _venue.c.id == outbreak.c.venue_id)
     )
 
 
@@ -183,5 +183,5 @@ def _conditions(search: Search) -> list[Any]:
     if search.tier is not None:
         found.append(case_.c.tier == search.tier)
     if search.venues is not None:
-        found.append(_outbreak.c.case_id.is_not(None) if search.venues else _outbreak.c.case_id.is_(None))
+        found.append(outbreak.c.case_id.is_not(None) if search.venues else outbreak.c.case_id.is_(None))
     return found

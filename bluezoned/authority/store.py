@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bluezoned.authority.case import Case
@@ -118,8 +118,7 @@ class Transaction:
 
     def lock_case_of_code(self, digest: bytes) -> None:
         """As `locked_case`, for the case that a code was issued for, if any was."""
-        issued_for = select(_code.c.case_id).where(_code.c.digest == digest).scalar_subquery()
-        self._db.execute(select(_case.c.id).where(_case.c.id == issued_for).with_for_update())
+        self._db.execute(_LOCK_CASE_OF_CODE, {"of_code": digest})
 
     def cases(self) -> list[Case]:
         """Newest first."""
@@ -162,7 +161,7 @@ class Transaction:
         self._db.execute(delete(_code).where(_code.c.case_id == case_id, _code.c.used.is_(None)))
 
     def use_code(self, digest: bytes, at: int) -> None:
-        self._db.execute(update(_code).where(_code.c.digest == digest).values(used=at))
+        self._db.execute(_USE_CODE, {"of_code": digest, "at": at})
 
     def put_failure(self, at: int) -> None:
         """Somebody tried a short code that is none."""
@@ -187,9 +186,8 @@ class Transaction:
     def put_upload(
         self, nonce: bytes, digest: bytes, case_id: str, at: int, receipt: bytes, keys: Iterable[DiagnosisKey]
     ) -> None:
-        self._db.execute(
-            insert(_upload).values(nonce=bytes(nonce), digest=digest, case_id=case_id, received=at, receipt=receipt)
-        )
+        row = {"nonce": bytes(nonce), "digest": digest, "case_id": case_id, "received": at, "receipt": receipt}
+        self._db.execute(_PUT_UPLOAD, row)
         KeyRecords(self._db).put(keys, at, case_id=case_id)
 
     def counts(self, at: int) -> dict[str, int]:
@@ -301,3 +299,10 @@ class Transaction:
 
 def to_case(row: Any) -> Case:
     return Case(row.id, Tier(row.tier), row.source, row.onset, row.opened, row.revoked)
+
+
+_ISSUED_FOR = select(_code.c.case_id).where(_code.c.digest == bindparam("of_code")).scalar_subquery()
+_LOCK_CASE_OF_CODE = select(_case.c.id).where(_case.c.id == _ISSUED_FOR).with_for_update()
+_USE_CODE = update(_code).where(_code.c.digest == bindparam("of_code")).values(used=bindparam("at"))
+_PUT_UPLOAD = insert(_upload)
+"""Of each upload, and made once: to put a statement together takes longer than to run it."""

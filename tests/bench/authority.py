@@ -125,7 +125,7 @@ def downloads(ward: Ward, base: str, seconds: int, directory: Path) -> None:
 
 def sealed(ward: Ward, count: int) -> list[bytes]:
     """As many uploads, each with a code and fourteen keys of its own."""
-    midnight = now() - now() % DAY
+    midnight = now() // DAY * DAY
     bodies = []
     for _ in range(count):
         code = ward.code(at=now(), kind=Kind.LONG)
@@ -177,7 +177,7 @@ def spent(act: Callable[[], object]) -> float:
 def received(ward: Ward, count: int) -> None:
     """As many keys that are due, as they come: of fourteen of a box, today's waits."""
     case = ward.authority.open_case(Tier.F0, now()).id
-    midnight = now() - now() % DAY
+    midnight = now() // DAY * DAY
     for first in range(0, count, 13_000):
         rows = [
             {"case_id": case, "protocol": "gaen", "secret": os.urandom(16), "start": midnight - day * DAY,
@@ -229,7 +229,6 @@ def main() -> None:
         ward.publisher.publish(now())
         base = f"http://127.0.0.1:{port}"
         serve = (program("bluezone-authority"), "serve", "--data", data, "--port", str(port), "--workers", "2")
-        # Not for the keys alone: a worker that is ended while it publishes keeps the lease for five minutes.
         if parts != ["keys"]:
             with process(*serve, url=f"{base}/health"):
                 if "downloads" in parts:
