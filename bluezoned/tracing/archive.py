@@ -28,7 +28,8 @@ _AT_HAND = 2
 
 _LONG_OVER = 360_000
 """ms after its last sighting that an encounter is remembered as it was stored, at half a kilobyte each. Five minutes of
-silence end it; where some of them were not listened to somebody may go on with it later, and then it is written whole."""
+silence end it; where some of them were not listened to somebody may go on with it later, and then it is written
+whole."""
 
 
 @dataclass(slots=True)
