@@ -13,6 +13,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -80,8 +81,10 @@ def wrk(url: str, seconds: int, *words: str, environment: dict[str, str] | None 
 
 
 @contextmanager
-def process(*words: str | Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen(words)
+def process(
+    *words: str | Path, url: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(words, env=os.environ | (environment or {}))
     try:
         for _ in range(1200):
             with suppress(OSError), urllib.request.urlopen(url, timeout=5):
@@ -113,6 +116,13 @@ def downloads(ward: Ward, base: str, seconds: int, directory: Path) -> None:
         with urllib.request.urlopen(f"{nginx}/v1/index") as response:
             nginx_etag = response.headers["ETag"]
         compare("index", f"{base}/v1/index", f"{nginx}/v1/index", seconds)
+        # What no code of ours can better.
+        bare_port = free_port()
+        bare, words = f"http://127.0.0.1:{bare_port}", f"--port {bare_port} --workers 2 --no-access-log --lifespan off"
+        command = (sys.executable, "-m", "uvicorn", "tests.bench.bare_server:answer", *words.split())
+        environment = {"FILE": str(ward.directory / "public" / "index")}
+        with process(*command, url=bare, environment=environment):
+            compare("its server, bare", bare, f"{nginx}/v1/index", seconds)
         pairs = [
             (wrk(f"{base}/v1/index", seconds, "-H", f"If-None-Match: {etag}"),
              wrk(f"{nginx}/v1/index", seconds, "-H", f"If-None-Match: {nginx_etag}")) for _ in range(ROUNDS)
@@ -224,7 +234,8 @@ def main() -> None:
         (data / "authority.toml").write_text(settings(server.url(server.make_database())))
         found_house(data, "test", os.urandom)
         ward, port = Ward(data), free_port()
-        if "uploads" in parts:
+        if parts != ["keys"]:
+            # Also for their keys: without any there is no batch to fetch.
             steps(ward)
         ward.publisher.publish(now())
         base = f"http://127.0.0.1:{port}"
