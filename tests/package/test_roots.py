@@ -139,8 +139,8 @@ def update(machine: Machine, words: str) -> str:
     """The exit status, what was said, and the version afterwards."""
     path = "PATH=/tmp/stand-ins:$PATH BLUEZONED_UPDATE_PATIENCE=20"
     return machine.run(
-        f"apt-get install -q -y --no-install-recommends openssl >/dev/null; status=0; "
-        f"{path} bluezoned-update {words} 2>&1 || status=$?; echo $status $(dpkg-query -W -f '${{Version}}' bluezoned)"
+        f"status=0; {path} bluezoned-update {words} 2>&1 || status=$?; "
+        "echo $status $(dpkg-query -W -f '${Version}' bluezoned)"
     )
 
 
