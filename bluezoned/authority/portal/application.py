@@ -127,6 +127,10 @@ _WORDS = {
 def _refusal(portal: Portal, request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """A page in the visitor's language, with no word of the request in it."""
     key = error.detail if error.detail in ("stale-form", "other-origin") else _WORDS.get(error.status_code, "malformed")
-    if not isinstance(request.scope.get("user"), visitor.Visitor):
-        return Response(key, status_code=error.status_code, media_type=MediaType.TEXT, headers=HEADERS)
-    return portal.page(request, "error.html", status=error.status_code, key=key)
+    if isinstance(request.scope.get("user"), visitor.Visitor):
+        refusal = portal.page(request, "error.html", status=error.status_code, key=key)
+    else:
+        refusal = Response(key, status_code=error.status_code, media_type=MediaType.TEXT, headers=HEADERS)
+    # RFC 9110, 15.5.6: a 405 says in Allow what may be asked.
+    refusal.headers.update(error.headers or {})
+    return refusal

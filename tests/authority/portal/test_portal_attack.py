@@ -294,6 +294,13 @@ async def test_cookie_is_kept_from_scripts_and_other_sites(people: People) -> No
     assert "Path=/" in secure
 
 
+async def test_who_asks_in_a_wrong_way_is_told_which_ones_there_are(people: People) -> None:
+    refusal = await (await people.client("admin")).get("/portal/sign-out")
+    assert refusal.status == 405
+    assert "POST" in refusal.headers["allow"]
+    assert "text/html" in refusal.headers["content-type"]
+
+
 async def test_every_page_carries_the_strict_policy(people: People) -> None:
     client = await people.client("admin")
     for path in (
