@@ -16,7 +16,7 @@ from enum import Enum
 
 from bleak import BleakClient
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakError
+from bleak.exc import BleakCharacteristicNotFoundError, BleakError
 
 from bluezoned.advertisement import Advertisement, Reception
 from bluezoned.clock import Clock
@@ -36,8 +36,10 @@ fifth of the time at most, and a crowd of two hundred phones is through in a qua
 ROTATION = Bluezone().rotation
 """ms. An iPhone's rolling id is computed when it is read, so it is another one after each boundary."""
 
-AFTER_FAILURE = 5 * 60_000
-"""ms until a phone that did not answer is asked again: most are other apps' services on the same bit of the mask."""
+FIRST_AGAIN, AFTER_FAILURE = 30_000, 5 * 60_000
+"""ms until a phone that did not answer is asked again: soon the first time, as it may just have been passing or busy,
+and then twice as long each time, as the radio is deaf while it waits for an answer. The longest for what has no such
+value: others' services on the same bit of the mask."""
 
 MOST_WAITING, MOST_KNOWN = 32, 512
 """Phones; more than a rotation has time for. Strangers with made-up addresses push out one another and nothing else."""
@@ -65,6 +67,12 @@ class _Known:
 
     advertisement: Advertisement | None
     until: int
+    failures: int = 0
+    """Tries in a row that it did not answer."""
+
+
+class _Unanswered(Exception):
+    """A phone was out of reach, or too slow."""
 
 
 class PhoneReader:
@@ -112,21 +120,33 @@ class PhoneReader:
                 self._came.clear()
                 await self._came.wait()
             address, sighting = self._waiting.popitem()  # the newest: the oldest may be out of reach
-            found = await self._read(adapter, sighting.device)
-            now = self._clock.now()
-            until = now + AFTER_FAILURE if found is None else now - now % ROTATION + ROTATION
-            self._remember(address, _Known(found, until))
-            if found is not None:
-                self._on_reception(Reception(found, sighting.rssi, sighting.at))
-            await self._clock.sleep_until(now + GAP)
+            known = await self._ask(adapter, sighting.device)
+            self._remember(address, known)
+            if known.advertisement is not None:
+                self._on_reception(Reception(known.advertisement, sighting.rssi, sighting.at))
+            await self._clock.sleep_until(self._clock.now() + GAP)
+
+    async def _ask(self, adapter: Adapter, device: BLEDevice) -> _Known:
+        try:
+            found = await self._read(adapter, device)
+        except _Unanswered:
+            before = self._known.get(device.address)
+            failures = 1 if before is None else before.failures + 1
+            wait = min(FIRST_AGAIN << (failures - 1), AFTER_FAILURE)
+            return _Known(None, self._clock.now() + wait, failures)
+        now = self._clock.now()
+        return _Known(found, now + AFTER_FAILURE if found is None else now - now % ROTATION + ROTATION)
 
     async def _read(self, adapter: Adapter, device: BLEDevice) -> Advertisement | None:
         try:
             async with BleakClient(device, timeout=READ_S, bluez={"adapter": adapter.name}) as phone:
                 value = await asyncio.wait_for(phone.read_gatt_char(bluezone_iphone.CHARACTERISTIC), READ_S)
+        except BleakCharacteristicNotFoundError:
+            log.debug("a phone has nothing to be read")
+            return None
         except (TimeoutError, BleakError, OSError, EOFError) as error:
             log.debug("a phone did not let itself be read: %s", type(error).__name__)
-            return None
+            raise _Unanswered from error
         finally:
             with suppress(BluezError):
                 await self._bluez.call(adapter.path, ADAPTER, "RemoveDevice", "o", [device.details["path"]])
