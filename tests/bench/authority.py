@@ -198,7 +198,8 @@ def received(ward: Ward, count: int) -> None:
         with ward.database.writing() as connection:
             connection.execute(insert(tables.key), rows)
     with ward.database.writing() as connection:
-        connection.execute(insert(tables.waiting).from_select(["key_id"], select(tables.key.c.id)))
+        of_case = select(tables.key.c.id).where(tables.key.c.case_id == case)
+        connection.execute(insert(tables.waiting).from_select(["key_id"], of_case))
 
 
 def million(ward: Ward, count: int, server: Postgres) -> None:
