@@ -7,6 +7,7 @@ import configparser
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
@@ -287,6 +288,21 @@ def test_the_daemon_cannot_reach_the_network() -> None:
 
 def test_sync_cannot_reach_a_secret() -> None:
     assert not {module for module in reached_from("sync") if within(module, {"tracing", "radio", "control"})}
+
+
+def test_the_authority_s_package_lacks_nothing_that_it_uses() -> None:
+    """debian/rules leaves out what is a box's; nothing that stays may import it."""
+    rules = (PACKAGE.parent / "debian" / "rules").read_text()
+    listed = re.search(r"^OF_BOXES := ((?:.*\\\n)*.*)$", rules, re.M)
+    assert listed is not None
+    patterns = [part.removesuffix(".py").replace("/", ".") for part in listed[1].replace("\\\n", " ").split()]
+    absent = {name for name in SOURCES if any(fnmatch(name, p) or fnmatch(name, f"{p}.*") for p in patterns)}
+    present = {name for name in SOURCES if name not in absent and not within(name, {"demo"})}
+    assert {"box", "cli.state", "radio.bluez"} <= absent
+
+    lacking = {name: own(imported(ast.parse(SOURCES[name])), set(SOURCES)) & absent for name in present}
+
+    assert {name: lacks for name, lacks in lacking.items() if lacks} == {}
 
 
 def test_every_foreign_import_is_declared() -> None:
