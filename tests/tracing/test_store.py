@@ -63,6 +63,15 @@ def test_growing_encounter_is_one_row(store: Store) -> None:
     assert len(found.minutes) == 4
 
 
+def test_an_encounter_that_goes_on_after_a_long_while_is_still_one(store: Store) -> None:
+    """Much was heard meanwhile, and memory holds it no more as it was stored."""
+    long_ago, since, grown = encounter(1, 0, minutes=2), encounter(2, 60 * MINUTE), encounter(1, 0, minutes=61)
+    for put in (long_ago, since, grown):
+        store.put_encounters([put])
+
+    assert store.encounters(0, DAY) == [grown, since]
+
+
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     opened(tmp_path / "s.db").close()
 
